@@ -1,0 +1,71 @@
+"""Example and Dataset: what a specialist is trained, tuned, calibrated and tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import polars as pl
+from pydantic import ConfigDict
+
+from metier.artefacts.tasks import OutputKind
+
+Split = Literal["train", "tune", "calibration", "test", "ood"]
+SPLITS: tuple[Split, ...] = ("train", "tune", "calibration", "test", "ood")
+
+# `output` is null in the ood split. `recorded` is what the frontier model answered when the call was made, where the
+# example comes from a log: the generalist's side of the comparison at no cost. `group` is never null after curation.
+EXAMPLE_SCHEMA = pl.Schema(
+    {
+        "id": pl.String(),
+        "input": pl.String(),
+        "output": pl.String(),
+        "recorded": pl.String(),
+        "provenance": pl.String(),
+        "group": pl.String(),
+        "time": pl.Float64(),
+        "input_tokens": pl.Int64(),
+        "output_tokens": pl.Int64(),
+        "latency_s": pl.Float64(),
+        "cost_usd": pl.Float64(),
+        "split": pl.String(),
+    }
+)
+REMOVED_SCHEMA = pl.Schema(
+    {"id": pl.String(), "input": pl.String(), "output": pl.String(), "reason": pl.String(), "kept_id": pl.String()}
+)
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """The same input with different outputs: `outputs` and how often each occurred; `resolution` says what was done."""
+
+    input: str
+    outputs: tuple[tuple[str, int], ...]
+    resolution: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples split into train / tune / calibration / test and ood; no group crosses a split.
+
+    `examples` follows EXAMPLE_SCHEMA, `removed` REMOVED_SCHEMA: nothing that was read is missing from both. `classes`
+    are the labels (sorted) that occur in train; `warnings` what a careful reader must know before trusting it.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True)
+
+    task_id: str
+    task_name: str
+    kind: OutputKind
+    classes: tuple[str, ...]
+    split_rule: str
+    ood_source: str
+    contradictions: tuple[Contradiction, ...]
+    warnings: tuple[str, ...]
+    examples: pl.DataFrame
+    removed: pl.DataFrame
+
+    def split(self, name: Split) -> pl.DataFrame:
+        """The examples of one split, in stored order."""
+        return self.examples.filter(pl.col("split") == name)

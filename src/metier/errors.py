@@ -1,0 +1,51 @@
+"""What can go wrong, in a handful of classes; every message names what was received and the mend."""
+
+from __future__ import annotations
+
+
+class MetierError(Exception):
+    """Base of every error that metier raises on purpose; the command line prints it without a traceback."""
+
+
+class BadInput(MetierError):
+    """A file, a record or an argument that cannot be used; names the value and, where there is one, file and line."""
+
+
+class BadSettings(MetierError):
+    """metier.toml or a command-line option holds a value that is not allowed."""
+
+
+class BadArtefact(MetierError):
+    """An artefact's folder is incomplete, altered, or of a form this version cannot read."""
+
+
+class NotFound(MetierError):
+    """A task, artefact or file that was asked for by name does not exist."""
+
+
+class NotEnoughData(MetierError):
+    """Too few examples, classes or calls for what was asked; says how many there are and how many are needed."""
+
+
+class MissingExtra(MetierError):
+    """A library of an optional extra is not installed; the message gives the pip command that installs it."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the '{extra}' extra. Install it with: pip install 'metier[{extra}]'")
+        self.extra = extra
+
+
+class GeneralistFailed(MetierError):
+    """The generalist could not be asked at all (refused key, unknown model, unreachable server)."""
+
+
+class BudgetExceeded(MetierError):
+    """Answering one more item could take the spend past the budget; says what was spent and what was allowed."""
+
+
+class StoreBusy(MetierError):
+    """Another process holds the lock on the same piece of work."""
+
+
+class TrainingFailed(MetierError):
+    """Training cannot go on (loss is not a number, no step lowers it); says at which step and what to change."""
