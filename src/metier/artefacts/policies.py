@@ -19,7 +19,7 @@ class RiskPoint:
 
 @dataclass(frozen=True)
 class Certificate:
-    """"Of the answers kept, at most `alpha` are wrong, with confidence 1 - `delta`", over the draw of the calibration set.
+    """ "Of the answers kept, at most `alpha` are wrong, with confidence 1 - `delta`", over the draw of the calibration set.
 
     `judged_against` says what "wrong" meant. `n` counts calibration items (clusters where groups repeat).
     """
