@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metier.artefacts.estimates import Estimate, Score
+
+# Scores lie in [0, 1], so no threshold ever keeps an answer with this one.
+NEVER_KEPT = -1.0
 
 
 @dataclass(frozen=True)
@@ -55,3 +61,17 @@ class Policy:
     labels_needed: int | None
     reason: str
     curve: tuple[RiskPoint, ...]
+
+    def keeps(self, scores: NDArray[np.float64], ood_scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which answers may be kept: (n,) booleans; all False without a certificate."""
+        if self.certificate is None:
+            return np.zeros(len(scores), dtype=np.bool_)
+        return gated_scores(scores, ood_scores, self.ood_threshold) >= self.certificate.threshold
+
+
+def gated_scores(
+    scores: NDArray[np.float64], ood_scores: NDArray[np.float64], ood_threshold: float
+) -> NDArray[np.float64]:
+    """Scores (n,) with NEVER_KEPT where the input is beyond the ood threshold or either figure is NaN."""
+    passes = (ood_scores <= ood_threshold) & ~np.isnan(scores)
+    return np.where(passes, scores, NEVER_KEPT)

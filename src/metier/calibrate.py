@@ -1,0 +1,167 @@
+"""calibrate: pick the score threshold, and give the certificate or say why it cannot be given."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from metier.artefacts.datasets import Dataset
+from metier.artefacts.estimates import Estimate
+from metier.artefacts.policies import NEVER_KEPT, Certificate, Policy, RiskPoint, gated_scores
+from metier.artefacts.specialists import Specialist
+from metier.errors import NotEnoughData
+from metier.progress import Progress, silent
+from metier.statistics import risk_control
+from metier.statistics.intervals import Interval
+from metier.students import STUDENTS, Predictor
+
+_CURVE_POINTS = 60
+
+
+class CalibrateSettings(BaseModel):
+    """Settings of calibrate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alpha: float = Field(0.05, gt=0, lt=1, description="Largest share of wrong answers among those kept.")
+    delta: float = Field(0.05, gt=0, lt=1, description="Chance, over the draw of the calibration set, that alpha is exceeded.")
+    ood_share: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="Share of out-of-distribution inputs to expect; mixed into the calibration set, wrong when kept.",
+    )
+    in_distribution_kept: float = Field(
+        0.995, gt=0.5, le=1, description="Share of the tune split's inputs that the out-of-distribution gate lets through."
+    )
+    horizon: int = Field(
+        0, ge=0, description="Promise the next N items' kept error instead of the long run's (0: the long run)."
+    )
+
+
+def calibrate(
+    specialist: Specialist,
+    dataset: Dataset,
+    settings: CalibrateSettings,
+    *,
+    specialist_id: str,
+    seed: int,
+    progress: Progress = silent,
+) -> Policy:
+    """The policy of one specialist on one dataset: learn then test (docs/statistics.md).
+
+    The ood gate and the walk of thresholds are fixed on the tune split; only then is the calibration split looked at.
+    Raises NotEnoughData where the calibration or tune split is empty.
+    """
+    predictor = STUDENTS[specialist.card.student].load(specialist.folder)
+    tune, calibration = dataset.split("tune"), _calibration_frame(dataset, settings.ood_share, seed)
+    if not tune.height or not calibration.height:
+        raise NotEnoughData(
+            f"{tune.height} tune and {calibration.height} calibration examples; both splits need some. Curate more examples."
+        )
+    tune_raw, tune_ood, _ = _predict(predictor, tune, "Scoring the tune split", progress)
+    ood_threshold = float(np.quantile(tune_ood, settings.in_distribution_kept, method="higher"))
+    scores, ood, correct = _predict(predictor, calibration, "Scoring the calibration split", progress)
+    gated = gated_scores(scores, ood, ood_threshold)
+    walk = risk_control.threshold_walk(
+        tune_raw[tune_ood <= ood_threshold], len(gated), alpha=settings.alpha, delta=settings.delta
+    )
+    outcome = risk_control.certify(
+        gated,
+        correct,
+        walk,
+        alpha=settings.alpha,
+        delta=settings.delta,
+        groups=calibration["group"].to_numpy(),
+        horizon=settings.horizon or None,
+        seed=seed,
+    )
+    return Policy(
+        task_id=dataset.task_id,
+        task_name=dataset.task_name,
+        student=specialist.card.student,
+        specialist_id=specialist_id,
+        certificate=_certificate(outcome, calibration, dataset, settings),
+        ood_threshold=ood_threshold,
+        base_risk=_estimate(outcome.feasibility.base_risk, len(gated)),
+        min_escalated=outcome.feasibility.min_escalated,
+        labels_needed=outcome.labels_needed,
+        reason=outcome.reason,
+        curve=_curve(gated, correct),
+    )
+
+
+def _calibration_frame(dataset: Dataset, ood_share: float, seed: int) -> pl.DataFrame:
+    """The calibration split with as many ood inputs mixed in as make up `ood_share` of the whole (all there are, at most)."""
+    calibration, ood = dataset.split("calibration"), dataset.split("ood")
+    n_ood = min(ood.height, math.ceil(calibration.height * ood_share / (1 - ood_share)))
+    return pl.concat([calibration, ood.sample(n_ood, seed=seed)])
+
+
+def _predict(
+    predictor: Predictor, frame: pl.DataFrame, description: str, progress: Progress
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores, ood scores and whether each answer is right; an ood input has no right answer."""
+    progress(description, 0, frame.height)
+    answers = predictor.predict(frame["input"].to_list())
+    progress(description, frame.height, frame.height)
+    outputs = frame["output"].to_list()
+    correct = [given == wanted for given, wanted in zip(answers.labels.tolist(), outputs, strict=True)]
+    return answers.scores, answers.ood_scores, np.asarray(correct, dtype=np.bool_)
+
+
+def _certificate(
+    outcome: risk_control.Certificate, calibration: pl.DataFrame, dataset: Dataset, settings: CalibrateSettings
+) -> Certificate | None:
+    if outcome.threshold is None:
+        return None
+    labelled = calibration.filter(pl.col("output").is_not_null())
+    n_ood = calibration.height - labelled.height
+    mixed = f" with {n_ood} out-of-distribution inputs of {calibration.height} mixed in" if n_ood else ""
+    ahead = f"the next {settings.horizon} items" if settings.horizon else "the long run"
+    return Certificate(
+        alpha=outcome.alpha,
+        delta=outcome.delta,
+        n=outcome.n,
+        n_kept=outcome.n_kept,
+        n_wrong=outcome.n_errors,
+        threshold=outcome.threshold,
+        coverage=_estimate(outcome.coverage, outcome.n),
+        risk=Estimate(
+            outcome.n_errors / outcome.n_kept, 0.0, outcome.risk_upper, outcome.n_kept, 1 - outcome.delta, "clopper-pearson"
+        ),
+        judged_against=_provenance(labelled),
+        valid_for=(
+            f"inputs drawn like the calibration split of task '{dataset.task_name}'{mixed}, over {ahead}; "
+            f"{outcome.assumption}. Drift voids it."
+        ),
+    )
+
+
+def _provenance(labelled: pl.DataFrame) -> str:
+    counts = labelled["provenance"].value_counts(sort=True)
+    total = labelled.height
+    return ", ".join(f"{name} {count / total:.0%}" for name, count in counts.iter_rows()) + " labels"
+
+
+def _estimate(interval: Interval, n: int) -> Estimate:
+    return Estimate(interval.estimate, interval.lower, interval.upper, n, interval.level, interval.method)
+
+
+def _curve(gated: NDArray[np.float64], correct: NDArray[np.bool_]) -> tuple[RiskPoint, ...]:
+    """Coverage against risk at evenly spaced coverages of the calibration set: a description, not a test."""
+    passing = np.sort(gated[gated > NEVER_KEPT])[::-1]
+    if not len(passing):
+        return ()
+    places = np.unique(np.linspace(0, len(passing) - 1, min(_CURVE_POINTS, len(passing))).astype(int))
+    points = []
+    for threshold in np.unique(passing[places])[::-1]:
+        kept = gated >= threshold
+        points.append(
+            RiskPoint(float(threshold), float(kept.mean()), float(1 - correct[kept].mean()), int(kept.sum()))
+        )
+    return tuple(points)

@@ -1,0 +1,89 @@
+"""The command line: the list of commands, and what a failure looks like."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from metier import __version__
+from metier.cli.answering import predict_command
+from metier.cli.demo import demo_command
+from metier.cli.terminal import err, out
+from metier.cli.traffic import audit_command, import_command, init_command, quarantine_command
+from metier.cli.verbs import (
+    calibrate_command,
+    curate_command,
+    evaluate_command,
+    price_command,
+    report_command,
+    run_command,
+    train_command,
+)
+from metier.cli.walking import ls_command, show_command
+from metier.errors import MetierError
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init_command,
+    "import": import_command,
+    "quarantine": quarantine_command,
+    "audit": audit_command,
+    "curate": curate_command,
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "calibrate": calibrate_command,
+    "price": price_command,
+    "report": report_command,
+    "run": run_command,
+    "predict": predict_command,
+    "ls": ls_command,
+    "show": show_command,
+    "demo": demo_command,
+}
+
+_EXIT_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+
+
+def build() -> typer.Typer:
+    """The typer application with every command of COMMANDS."""
+    app = typer.Typer(
+        name="metier",
+        help="Find the work your frontier LLM is overpaid for, and own the specialist that does it.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_options)
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line; every foreseen failure is one message and exit code 1."""
+    try:
+        build()()
+    except MetierError as error:
+        err.print(f"[bold red]metier:[/] {escape(str(error))}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("\nStopped. What was finished is stored; the same command goes on from there.")
+        sys.exit(_EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        err.print("[bold red]metier:[/] the disk is full. Nothing stored was harmed; free some space and run it again.")
+        sys.exit(1)
+
+
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        out.print(f"metier {__version__}", highlight=False)
+        raise typer.Exit

@@ -1,0 +1,8 @@
+"""The two consoles that the command line prints on."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+out = Console()
+err = Console(stderr=True)

@@ -1,0 +1,152 @@
+"""The commands of the verbs that work on one task, and `run`, which is all of them in a row."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.markup import escape
+
+from metier.artefacts.datasets import Dataset
+from metier.artefacts.economics import Economics
+from metier.artefacts.evaluations import Evaluation
+from metier.artefacts.policies import Policy
+from metier.artefacts.reports import Report
+from metier.artefacts.specialists import Specialist
+from metier.calibrate import CalibrateSettings
+from metier.cli import stages
+from metier.cli.options import with_settings
+from metier.cli.session import Session, session
+from metier.cli.terminal import err, out
+from metier.curate import CurateSettings
+from metier.evaluate import EvaluateSettings
+from metier.generalists.settings import GeneralistSettings
+from metier.pages import console as show
+from metier.price import PriceSettings
+from metier.store.folders import Stored
+from metier.train import TrainSettings
+
+Given = dict[str, Any]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task, as 'metier audit' lists it.")]
+StudentOption = Annotated[
+    str | None, typer.Option(help="Which specialist to calibrate; by default the champion of the evaluation.")
+]
+OodOption = Annotated[
+    Path | None, typer.Option(help="File of inputs that do not belong to the task (text lines, JSONL or CSV).")
+]
+
+
+@with_settings(CurateSettings)
+def curate_command(task: TaskArgument, *, ood_file: OodOption = None, given: Given) -> None:
+    """Make the task's examples into a dataset: cleaned, without duplicates, split so that nothing leaks."""
+    with session(Path.cwd(), err) as at:
+        _print_dataset(stages.curate_stage(at, task, given, ood_file))
+
+
+@with_settings(TrainSettings)
+def train_command(task: TaskArgument, *, given: Given) -> None:
+    """Train the ladder of students, cheapest first."""
+    with session(Path.cwd(), err) as at:
+        for student in stages.students_of(at, task, given):
+            _print_specialist(stages.train_stage(at, task, student, given))
+
+
+@with_settings(EvaluateSettings, GeneralistSettings)
+def evaluate_command(task: TaskArgument, *, given: Given) -> None:
+    """Every specialist and the generalist side by side on the same test items, with verdicts."""
+    with session(Path.cwd(), err) as at:
+        _print_evaluation(stages.evaluate_stage(at, task, *_parted(given)))
+
+
+@with_settings(CalibrateSettings)
+def calibrate_command(task: TaskArgument, *, student: StudentOption = None, given: Given) -> None:
+    """Pick the score threshold and give the certificate, or say what it would need."""
+    with session(Path.cwd(), err) as at:
+        _print_policy(stages.calibrate_stage(at, task, given, student))
+
+
+@with_settings(PriceSettings)
+def price_command(task: TaskArgument, *, given: Given) -> None:
+    """Total cost of both sides, and when the specialist has paid for itself."""
+    with session(Path.cwd(), err) as at:
+        _print_economics(stages.price_stage(at, task, given))
+
+
+def report_command(
+    task: TaskArgument,
+    *,
+    output: Annotated[Path | None, typer.Option(help="Where to put the page; its JSON goes beside it.")] = None,
+) -> None:
+    """One self-contained HTML page a manager can read, and the same as JSON."""
+    with session(Path.cwd(), err) as at:
+        _print_report(at, stages.report_stage(at, task), output)
+
+
+def run_command(task: TaskArgument, *, ood_file: OodOption = None) -> None:
+    """Curate, train, evaluate, calibrate, price and report; stages whose inputs have not changed are skipped."""
+    with session(Path.cwd(), err) as at:
+        run_stages(at, task, ood_file)
+
+
+def run_stages(at: Session, task: str, ood_file: Path | None = None) -> Path:
+    """Every stage from the traffic to the report; returns the report's path."""
+    stages.audit_stage(at, {})
+    curated = stages.curate_stage(at, task, {}, ood_file)
+    _print_dataset(curated)
+    name = cast(Dataset, curated.artefact).task_name
+    for student in stages.students_of(at, name, {}):
+        _print_specialist(stages.train_stage(at, name, student, {}))
+    _print_evaluation(stages.evaluate_stage(at, name, {}, {}))
+    _print_policy(stages.calibrate_stage(at, name, {}))
+    _print_economics(stages.price_stage(at, name, {}))
+    return _print_report(at, stages.report_stage(at, name), None)
+
+
+def _parted(given: Given) -> tuple[Given, Given]:
+    """Options of evaluate, and those of the generalist."""
+    own = {name: value for name, value in given.items() if name in EvaluateSettings.model_fields}
+    return own, {name: value for name, value in given.items() if name not in own}
+
+
+def _print_dataset(stored: Stored) -> None:
+    _say(stored, "dataset")
+    out.print(show.dataset_table(cast(Dataset, stored.artefact)))
+
+
+def _print_specialist(stored: Stored) -> None:
+    _say(stored, "specialist")
+    out.print(show.specialist_table(cast(Specialist, stored.artefact)))
+
+
+def _print_evaluation(stored: Stored) -> None:
+    _say(stored, "evaluation")
+    out.print(show.evaluation_table(cast(Evaluation, stored.artefact)))
+
+
+def _print_policy(stored: Stored) -> None:
+    _say(stored, "policy")
+    out.print(show.policy_panel(cast(Policy, stored.artefact)))
+
+
+def _print_economics(stored: Stored) -> None:
+    _say(stored, "economics")
+    out.print(show.economics_table(cast(Economics, stored.artefact)))
+
+
+def _print_report(at: Session, stored: Stored, output: Path | None) -> Path:
+    report = cast(Report, stored.artefact)
+    target = output or at.project.root / "reports" / f"{report.task_name}.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".html", ".json"):
+        shutil.copyfile(report.folder / f"report{suffix}", target.with_suffix(suffix))
+    _say(stored, "report")
+    out.print(f"[bold]{escape(report.verdict)}[/]")
+    out.print(f"Report: {target}", soft_wrap=True, highlight=False)
+    return target
+
+
+def _say(stored: Stored, kind: str) -> None:
+    state = "made" if stored.fresh else "unchanged, skipped"
+    out.print(f"[dim]{kind} {stored.manifest.id}: {state}[/]", highlight=False)
