@@ -14,7 +14,7 @@ from metier.calibrate import CalibrateSettings
 from metier.curate import CurateSettings
 from metier.errors import BadSettings, NotFound
 from metier.evaluate import EvaluateSettings
-from metier.generalists import GeneralistSettings
+from metier.generalists.settings import GeneralistSettings
 from metier.price import PriceSettings
 from metier.train import TrainSettings
 

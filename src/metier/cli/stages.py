@@ -18,13 +18,14 @@ from metier.artefacts.specialists import Specialist
 from metier.artefacts.tasks import Audit
 from metier.audit import AuditSettings, audit
 from metier.calibrate import CalibrateSettings, calibrate
-from metier.cli.lookup import audited_task, best_student, find_task, latest_dataset, latest_of, require, specialists, trained_so_far
+from metier.cli.lookup import audited_task, best_student, find_task, latest_dataset, latest_of, priced_specialist, require, specialists, trained_so_far
 from metier.cli.inputs import read_inputs
 from metier.cli.session import Session, versions
 from metier.curate import CurateSettings, curate
 from metier.errors import NotFound
 from metier.evaluate import EvaluateSettings, evaluate
-from metier.generalists import GeneralistSettings, make_generalist
+from metier.generalists.backends import make_generalist
+from metier.generalists.settings import GeneralistSettings
 from metier.pages.inputs import ReportInputs
 from metier.pages.report import report
 from metier.price import PriceSettings, price
@@ -99,7 +100,8 @@ def evaluate_stage(at: Session, task: str, given: Given, ask: Given) -> Stored:
     inputs = {"dataset": manifest.id, **{f"specialist.{name}": one.manifest.id for name, one in trained.items()}}
     if asked.path and Path(asked.path).is_file():
         inputs["generalist.file"] = digest(Path(asked.path))
-    generalist = make_generalist(asked, cache_folder=at.project.store_folder / "cache", dataset=dataset)
+    cache = at.project.store_folder / "cache" / "answers.db"
+    generalist = make_generalist(asked, dataset, cache_path=cache, seed=at.project.project.seed)
     recipe = _recipe(at, "evaluation", dataset.task_name, inputs, settings, generalist=asked.model_dump())
     return at.store.produce(
         recipe,
@@ -154,8 +156,10 @@ def price_stage(at: Session, task: str, given: Given) -> Stored:
     settings = cast(PriceSettings, at.project.settings("price", dataset.task_name, **given))
     evaluation = require(at, "evaluation", "evaluate", manifest)
     policy = latest_of(at, "policy", manifest)
-    trained = specialists(at, manifest)
-    inputs = {"dataset": manifest.id, "evaluation": evaluation.manifest.id, **({"policy": policy.manifest.id} if policy else {})}
+    chosen = priced_specialist(at, manifest, cast(Policy, policy.artefact) if policy else None)
+    inputs = {"dataset": manifest.id, "evaluation": evaluation.manifest.id, "specialist": chosen.manifest.id}
+    if policy:
+        inputs["policy"] = policy.manifest.id
     row = audited_task(at, manifest)
     recipe = _recipe(at, "economics", dataset.task_name, inputs, settings)
     return at.store.produce(
@@ -165,7 +169,7 @@ def price_stage(at: Session, task: str, given: Given) -> Stored:
             cast(Evaluation, evaluation.artefact),
             cast(Policy, policy.artefact) if policy else None,
             settings,
-            cards=[cast(Specialist, one.artefact).card for one in trained.values()],
+            training=cast(Specialist, chosen.artefact).card,
             seed=at.project.project.seed,
         ),
         clock=at.now,

@@ -1,0 +1,127 @@
+"""Run every benchmark and write docs/benchmarks.md: the figures with their n and spread, and the machine they come from.
+
+    python benchmarks/run.py            all of it, about an hour on 2 quiet cores
+    python benchmarks/run.py --quick    small sizes, to see that everything runs; writes no docs
+    python benchmarks/run.py --only audit import
+
+Each benchmark is a script with a `main()` of its own that prints a Markdown table and writes its figures as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+RESULTS = ROOT / "bench-results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+_LIBRARIES = ("numpy", "polars", "scikit-learn", "onnxruntime", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A script, its title in the page, its arguments, and those of a quick run."""
+
+    title: str
+    script: str
+    arguments: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "import": Benchmark("Import", "importing.py"),
+    "audit": Benchmark("Audit", "auditing.py"),
+    "students": Benchmark("Students on clinc150", "students.py"),
+    "certificate": Benchmark("Certificate, beside TRACER and MAPIE", "certificate.py"),
+    "statistics": Benchmark("Validity and power of the statistics", "statistics_validity.py"),
+    "pii": Benchmark("PII scrub", "pii.py"),
+}
+
+
+def machine() -> str:
+    """What the figures were measured on, as a Markdown list."""
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+        platform.processor() or "unknown",
+    )
+    memory = next((line.split()[1] for line in _read("/proc/meminfo").splitlines() if line.startswith("MemTotal")), "0")
+    libraries = ", ".join(f"{name} {_version(name)}" for name in _LIBRARIES)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
+    return "\n".join(
+        [
+            f"- {os.cpu_count()} cores of {cpu}, {int(memory) / 2**20:.0f} GiB of memory, {platform.system()} {platform.release()}",
+            f"- Python {platform.python_version()}; {libraries}",
+            f"- {datetime.date.today().isoformat()}, commit {commit.stdout.strip() or 'unknown'}",
+        ]
+    )
+
+
+def run(name: str, benchmark: Benchmark, quick: bool) -> str:
+    """The Markdown that one benchmark printed. A failure is shown in the page, not hidden."""
+    command = [sys.executable, str(HERE / benchmark.script), "--out", str(RESULTS / f"{name}.json")]
+    command += benchmark.quick if quick else benchmark.arguments
+    sys.stderr.write(f"{name}: {' '.join(command[1:])}\n")
+    begun = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    took = f"Command: `python benchmarks/{benchmark.script} {' '.join(command[4:])}`".rstrip() + f"; {time.monotonic() - begun:,.0f} s."
+    if done.returncode:
+        return f"## {benchmark.title}\n\n**Failed with exit code {done.returncode}.** {took}\n\n{done.stdout}"
+    return f"## {benchmark.title}\n\n{done.stdout.strip()}\n\n{took}\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes; writes no docs")
+    parser.add_argument("--only", nargs="+", choices=sorted(BENCHMARKS), help="these benchmarks alone")
+    arguments = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    for name, benchmark in BENCHMARKS.items():
+        if arguments.only and name not in arguments.only:
+            continue
+        section = run(name, benchmark, arguments.quick)
+        (RESULTS / f"{name}.md").write_text(f"{section}\n{machine()}\n", encoding="utf-8")
+        sys.stdout.write(section + "\n")
+    if not arguments.quick:
+        write_page()
+
+
+def write_page() -> None:
+    """Put the newest section of every benchmark into docs/benchmarks.md."""
+    parts = [
+        "# Benchmarks",
+        "",
+        "Made by `make bench`; nothing here is typed in by hand. Data: `METIER_DATA` (default `../shared/data`).",
+        "",
+    ]
+    for name in BENCHMARKS:
+        path = RESULTS / f"{name}.md"
+        if path.exists():
+            parts.append(path.read_text(encoding="utf-8"))
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ModuleNotFoundError:
+        return "absent"
+
+
+if __name__ == "__main__":
+    main()
