@@ -15,7 +15,8 @@ Groups = Sequence[Any] | NDArray[Any]
 def as_correct(correct: ArrayLike, name: str = "correct") -> BoolArray:
     """Return a 1-d boolean array from booleans or 0/1 numbers.
 
-    Raises ValueError on NaN (an item not scored must be left out, or counted as wrong, on purpose) and on any other value.
+    Raises ValueError on NaN (an item not scored must be left out, or counted as wrong, on purpose) and on any other
+    value.
     """
     values = np.asarray(correct)
     if values.ndim != 1:
@@ -26,11 +27,13 @@ def as_correct(correct: ArrayLike, name: str = "correct") -> BoolArray:
     n_missing = int(np.isnan(numbers).sum())
     if n_missing:
         raise ValueError(
-            f"{name} has {n_missing} of {len(numbers)} items not scored (NaN); leave them out or count them as wrong, on purpose"
+            f"{name} has {n_missing} of {len(numbers)} items not scored (NaN); leave them out or count them as wrong"
         )
     if not np.isin(numbers, (0.0, 1.0)).all():
-        raise ValueError(f"{name} holds values other than 0 and 1, for example {numbers[~np.isin(numbers, (0.0, 1.0))][0]}")
-    return numbers == 1.0
+        raise ValueError(
+            f"{name} holds values other than 0 and 1, for example {numbers[~np.isin(numbers, (0.0, 1.0))][0]}"
+        )
+    return np.asarray(numbers == 1.0, dtype=np.bool_)
 
 
 def as_finite(values: ArrayLike, name: str = "values") -> FloatArray:
@@ -71,6 +74,6 @@ def group_codes(groups: Groups | None, n: int) -> tuple[IntArray, int]:
 def group_sums(values: FloatArray, codes: IntArray, n_groups: int) -> FloatArray:
     """Sum ``values`` (n,) or (n, p) within groups; returns (n_groups,) or (n_groups, p)."""
     if values.ndim == 1:
-        return np.bincount(codes, weights=values, minlength=n_groups)
+        return np.asarray(np.bincount(codes, weights=values, minlength=n_groups), dtype=np.float64)
     columns = [np.bincount(codes, weights=column, minlength=n_groups) for column in values.T]
-    return np.stack(columns, axis=1)
+    return np.asarray(np.stack(columns, axis=1), dtype=np.float64)

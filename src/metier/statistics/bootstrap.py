@@ -1,7 +1,9 @@
 """Cluster bootstrap of any statistic that is a function of sums over items.
 
-Accuracy, macro-F1, a mean, a ratio, and paired differences of these are all functions of column totals. Resampling groups
-then reweights per-group sums, so one matrix product gives every resample: no Python loop over resamples, and a statistic is
+Accuracy, macro-F1, a mean, a ratio, and paired differences of these are all functions of column totals. Resampling
+groups
+then reweights per-group sums, so one matrix product gives every resample: no Python loop over resamples, and a
+statistic is
 written once, on totals.
 """
 
@@ -12,7 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from metier.statistics.arrays import FloatArray, Groups, as_finite, group_codes, group_sums, in_unit_interval, same_length
+from metier.statistics.arrays import (
+    FloatArray,
+    Groups,
+    as_finite,
+    group_codes,
+    group_sums,
+    in_unit_interval,
+    same_length,
+)
 from metier.statistics.intervals import Interval
 
 Statistic = Callable[[FloatArray], FloatArray]
@@ -53,7 +63,9 @@ def jackknife(sums: FloatArray, statistic: Statistic) -> FloatArray:
 
 
 def bca_bounds(estimate: float, values: FloatArray, left_out: FloatArray, level: float) -> tuple[float, float]:
-    """Bias-corrected accelerated bounds (Efron 1987, eqs. 2.3 and 6.6). ``values`` are resamples, ``left_out`` jackknife values."""
+    """Bias-corrected accelerated bounds (Efron 1987, eqs. 2.3 and 6.6). ``values`` are resamples, ``left_out``
+    jackknife values.
+    """
     below = (np.count_nonzero(values < estimate) + 0.5 * np.count_nonzero(values == estimate)) / len(values)
     bias = float(special.ndtri(np.clip(below, 1 / len(values), 1 - 1 / len(values))))
     influence = left_out.mean() - left_out
@@ -75,15 +87,21 @@ def bootstrap_interval(
     seed: int = 0,
     method: Method = "bca",
 ) -> Interval:
-    """Interval of ``statistic(totals)`` by resampling the rows of ``sums`` (n_groups, p), one row per independent group.
+    """Interval of ``statistic(totals)`` by resampling the rows of ``sums`` (n_groups, p), one row per independent
+    group.
 
-    ``n`` is the number of items behind the rows. NaN resamples (statistic undefined) are set aside. With fewer than two groups the
+    ``n`` is the number of items behind the rows. NaN resamples (statistic undefined) are set aside. With fewer than
+    two groups the
     bounds are NaN: one group says nothing about the next. Raises ValueError when ``level`` is outside (0, 1).
     """
     in_unit_interval(level=level)
     n_groups = len(sums)
     estimate = float(statistic(sums.sum(axis=0, keepdims=True))[0]) if n_groups else float("nan")
-    name = f"cluster bootstrap ({method}, {n_resamples} resamples)" if n_groups != n else f"bootstrap ({method}, {n_resamples} resamples)"
+    name = (
+        f"cluster bootstrap ({method}, {n_resamples} resamples)"
+        if n_groups != n
+        else f"bootstrap ({method}, {n_resamples} resamples)"
+    )
     if n_groups < 2 or np.isnan(estimate):
         return Interval(estimate, float("nan"), float("nan"), level, n, n_groups, name)
     values = resample(sums, statistic, n_resamples, np.random.default_rng(seed))
@@ -98,11 +116,17 @@ def bootstrap_interval(
 
 def ratio(totals: FloatArray) -> FloatArray:
     """First total over the second, (b, 2) -> (b,); NaN where the second is 0."""
-    return np.divide(totals[:, 0], totals[:, 1], out=np.full(len(totals), np.nan), where=totals[:, 1] != 0)
+    defined = totals[:, 1] != 0
+    return np.asarray(np.where(defined, totals[:, 0] / np.where(defined, totals[:, 1], 1.0), np.nan))
 
 
 def mean_interval(
-    values: ArrayLike, groups: Groups | None = None, *, level: float = 0.95, n_resamples: int = N_RESAMPLES, seed: int = 0
+    values: ArrayLike,
+    groups: Groups | None = None,
+    *,
+    level: float = 0.95,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
 ) -> Interval:
     """Mean of ``values`` (n,), each item weighing the same, with a BCa interval over groups."""
     numbers = as_finite(values)

@@ -47,7 +47,9 @@ def normal_quantile(probability: float) -> float:
 
 
 def wilson(successes: float, n: float, level: float = 0.95, *, quantile: float | None = None) -> tuple[float, float]:
-    """Score bounds of Wilson (1927, eq. 5); ``n`` may be an effective, fractional size. ``quantile`` replaces the normal one."""
+    """Score bounds of Wilson (1927, eq. 5); ``n`` may be an effective, fractional size. ``quantile`` replaces the
+    normal one.
+    """
     in_unit_interval(level=level)
     if n <= 0:
         return 0.0, 1.0
@@ -61,7 +63,9 @@ def wilson(successes: float, n: float, level: float = 0.95, *, quantile: float |
 
 
 def clopper_pearson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Exact bounds of Clopper & Pearson (1934) by beta quantiles: never cover less than ``level``, conservative by design."""
+    """Exact bounds of Clopper & Pearson (1934) by beta quantiles: never cover less than ``level``, conservative by
+    design.
+    """
     in_unit_interval(level=level)
     tail = (1 - level) / 2
     return clopper_pearson_lower(successes, n, 1 - tail), clopper_pearson_upper(successes, n, 1 - tail)
@@ -82,7 +86,9 @@ def clopper_pearson_lower(successes: float, n: float, confidence: float) -> floa
 
 
 def jeffreys(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Equal-tailed Beta(s + 1/2, n - s + 1/2) bounds, ends set to 0 or 1 at s = 0 or n (Brown, Cai & DasGupta 2001, section 4.1.2)."""
+    """Equal-tailed Beta(s + 1/2, n - s + 1/2) bounds, ends set to 0 or 1 at s = 0 or n (Brown, Cai & DasGupta 2001,
+    section 4.1.2).
+    """
     in_unit_interval(level=level)
     if n <= 0:
         return 0.0, 1.0
@@ -94,9 +100,11 @@ def jeffreys(successes: float, n: float, level: float = 0.95) -> tuple[float, fl
 
 
 def effective_sample(values: FloatArray, codes: IntArray, n_groups: int) -> EffectiveSample:
-    """Effective size of grouped 0/1 ``values`` (n,) from the linearised variance of a ratio of group sums (Cochran 1977, eq. 6.12).
+    """Effective size of grouped 0/1 ``values`` (n,) from the linearised variance of a ratio of group sums (Cochran
+    1977, eq. 6.12).
 
-    The design effect is floored at 1. Where it cannot be estimated (all values equal, or a single group) it is the largest
+    The design effect is floored at 1. Where it cannot be estimated (all values equal, or a single group) it is the
+    largest
     possible one, that of answers identical within a group: sum(n_g^2) / n.
     """
     n = len(values)

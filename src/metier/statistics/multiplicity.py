@@ -6,11 +6,13 @@ import numpy as np
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm (1979) adjusted p-values, one a candidate: those at or below alpha keep the family-wise error at alpha under any dependence.
+    """Holm (1979) adjusted p-values, one a candidate: those at or below alpha keep the family-wise error at alpha
+    under any dependence.
 
-    Raises ValueError on a p-value outside [0, 1] or NaN: a candidate that was tried and not scored may not shrink the family.
+    Raises ValueError on a p-value outside [0, 1] or NaN: a candidate that was tried and not scored may not shrink the
+    family.
     """
-    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 - statsmodels takes a second to import
+    from statsmodels.stats.multitest import multipletests
 
     bad = {name: p for name, p in p_values.items() if not 0 <= p <= 1}
     if bad:

@@ -1,0 +1,3 @@
+"""What is measured: classification, selective answering, out-of-distribution detection, calibration of scores,
+affinity of inputs.
+"""
