@@ -37,28 +37,37 @@ class Bill:
 
 @dataclass(frozen=True)
 class CashMonth:
-    """Cumulative dollars spent by the end of a month (month 0 = what is paid once), medians with 90% ranges."""
+    """Cumulative dollars spent by the end of a month (month 0 = what is paid once), with 90% ranges."""
 
     month: int
     frontier_usd: float
     specialist_usd: float
     specialist_low_usd: float
     specialist_high_usd: float
+    frontier_low_usd: Score = float("nan")
+    frontier_high_usd: Score = float("nan")
 
 
 @dataclass(frozen=True)
 class PriceDrop:
-    """What becomes of the break-even when the frontier's price falls to `factor` of today's."""
+    """What becomes of the break-even when the frontier's price falls at once to `factor` of today's (`fall_per_year` 0),
+    or by the share `fall_per_year` every year (`factor` 1). Escalated calls get cheaper with it. `saving_usd_month` is the
+    saving in the first month; `share_never` the share of draws that do not pay back within ten years."""
 
     factor: float
     saving_usd_month: float
     break_even_month: Score
+    fall_per_year: float = 0.0
+    share_never: Score = float("nan")
 
 
 @dataclass(frozen=True)
 class Economics:
-    """`break_even_month` in months (inf where the specialist never pays back), `break_even_calls_month` in calls a month
-    at which one year's cost of both sides is equal; ranges from `n_draws` Monte Carlo draws over the stated uncertainties.
+    """`break_even_month` in months (inf where the specialist does not pay back within ten years),
+    `break_even_calls_month` in calls a month at which one year's cost of both sides is equal (inf where no volume does).
+
+    Every `value` is what follows from the stated figures; low and high are 5% and 95% quantiles of `n_draws` Monte Carlo
+    draws over the stated uncertainties; `share_never` is the share of draws that do not pay back within ten years.
     """
 
     task_id: str
