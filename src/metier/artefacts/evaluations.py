@@ -19,6 +19,18 @@ class Verdict(StrEnum):
     NOT_PROVEN = "not proven"
 
 
+Basis = Literal["truth", "teacher"]
+"""What "correct" is judged against: labels from people, feedback or a simulator, or the recorded answers of the teacher
+(the generalist that is used today), against which only agreement can be shown."""
+
+AGREEMENT_WORDING: dict[Verdict, str] = {
+    Verdict.SUPERIOR: "agreement with the teacher within the margin",
+    Verdict.NON_INFERIOR: "agreement with the teacher within the margin",
+    Verdict.INFERIOR: "disagrees with the teacher by more than the margin",
+    Verdict.NOT_PROVEN: "agreement with the teacher not proven",
+}
+
+
 @dataclass(frozen=True)
 class Latency:
     """Seconds per single answer over `n` answers asked one at a time; NaN where it was not measured."""
@@ -53,8 +65,12 @@ class OodScore:
 
 @dataclass(frozen=True)
 class CandidateScore:
-    """One candidate on the test split. Failures (timeouts, errors, answers outside the label set) count as wrong and are
-    in `n_failed`; items never asked (budget reached) are in `n_not_asked` and in no score."""
+    """One candidate on the judged test items. Failures (timeouts, errors, answers outside the label set) count as wrong
+    and are in `n_failed`; items never asked (budget reached) are in `n_not_asked` and in no score.
+
+    Where the evaluation's basis is the teacher, `accuracy` and `macro_f1` of a specialist are agreement with it, and those
+    of a generalist are not scored: its own answers cannot judge it.
+    """
 
     name: str
     role: Literal["specialist", "generalist"]
@@ -78,8 +94,12 @@ class Comparison:
     """A specialist against the generalist on the items that both were asked (paired).
 
     `difference` is accuracy(specialist) - accuracy(generalist). P-values are Holm-adjusted over all candidates where the
-    name says so. `items_to_settle` is the number of test items that would settle an unproven verdict with 80% power at
-    the discordance seen; None where the verdict stands.
+    name says so. `items_to_settle` is the number of test items that would settle an unproven verdict with the settings'
+    power at the discordance seen; None where the verdict stands or no number of items settles it.
+
+    Basis "teacher": the other side is the teacher's recorded answers, taken as right, so `difference` is minus the share
+    of disagreement, non-inferior means "disagrees on at most `margin` of the items", and p_mcnemar and p_superior_holm
+    are NaN. `wording` is the verdict as people must read it.
     """
 
     specialist: str
@@ -98,15 +118,26 @@ class Comparison:
     verdict: Verdict
     items_to_settle: int | None
     note: str = ""
+    basis: Basis = "truth"
+
+    @property
+    def wording(self) -> str:
+        """The verdict in words that do not claim more than its basis allows."""
+        return self.verdict.value if self.basis == "truth" else AGREEMENT_WORDING[self.verdict]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`truth` says what "correct" was judged against: human, teacher, simulator, feedback, or a mix with shares.
+    """`truth` says what "correct" was judged against: human, teacher, simulator, feedback, or a mix with shares; `basis`
+    sorts that into truth and teacher. `n_test` counts the test split, `n_judged` the items of it that the scores stand on.
 
-    `champion` is the cheapest specialist that is non-inferior to the generalist (the most accurate one where no
-    generalist was configured), None where none is. `answers` has one row per candidate and item: candidate, id, split
-    (test or ood), output, answer, correct, score, ood_score, latency_s, failure.
+    `champion` is the cheapest specialist that is non-inferior to the generalist; where there is no generalist to compare
+    with, the cheapest that is non-inferior to the most accurate specialist; None where none is. `unseen_labels` are labels
+    of judged items that no specialist could know, with their counts: those items count as wrong. `notes` is what a careful
+    reader must know before trusting the verdict.
+
+    `answers` follows ANSWER_SCHEMA: one row per candidate and item; `correct` is null where the item was not asked, is not
+    judged, or is out of distribution.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True)
@@ -121,6 +152,10 @@ class Evaluation:
     champion: str | None
     summary: str
     answers: pl.DataFrame
+    basis: Basis = "truth"
+    n_judged: int = 0
+    unseen_labels: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 ANSWER_SCHEMA = pl.Schema(

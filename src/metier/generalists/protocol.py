@@ -1,0 +1,102 @@
+"""Generalist, Question, GeneralistAnswer: what every frontier model looks like to the rest of metier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from metier.artefacts.tasks import Template
+from metier.progress import Progress, silent
+
+FailureKind = Literal[
+    "not asked",  # the budget was reached, or nothing was recorded: in no score
+    "timeout",
+    "connection",
+    "rate limited",
+    "server error",
+    "rejected",  # the server refuses this very request (400, 413, 422)
+    "unreadable reply",  # a success by its status, but not a chat completion
+    "refusal",
+    "empty",
+    "cut off",  # the token limit was reached before any answer
+    "not a label",
+]
+NOT_ASKED: FailureKind = "not asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the generalist answered when the call was made, and what it took; None where the log does not say."""
+
+    text: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latency_s: float | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One item to answer with one of `labels`. `template` is the prompt the task has in the traffic, None where it has
+    none; `recorded` the answer that the traffic already holds."""
+
+    id: str
+    input: str
+    labels: tuple[str, ...]
+    template: Template | None = None
+    recorded: Recorded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralistAnswer:
+    """The answer to the question `id`: either `text` or a `failure`, never both.
+
+    `cost_usd` is what the answer cost when it was bought, `cached` whether that was in an earlier run; `n_attempts` counts
+    the requests it took. None where not known.
+    """
+
+    id: str
+    text: str | None
+    failure: FailureKind | None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latency_s: float | None = None
+    cost_usd: float | None = None
+    cached: bool = False
+    n_attempts: int = 1
+
+    @property
+    def asked(self) -> bool:
+        return self.failure != NOT_ASKED
+
+
+class Generalist(Protocol):
+    """The frontier model: an OpenAI-compatible endpoint, a local GGUF model, recorded answers or a simulation."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model's name at its maker, by which its list price is found; empty where it has none."""
+        ...
+
+    @property
+    def condition(self) -> str:
+        """Under what conditions `latency_s` was measured."""
+        ...
+
+    def answer(self, questions: Sequence[Question], *, progress: Progress = silent) -> list[GeneralistAnswer]:
+        """One answer a question, in their order; what could not be answered says why in `failure`.
+
+        Raises GeneralistFailed when asking on is pointless (refused key, unknown model, unreachable server).
+        """
+        ...
+
+
+def not_asked(question: Question) -> GeneralistAnswer:
+    """The answer that was never bought."""
+    return GeneralistAnswer(question.id, None, NOT_ASKED, n_attempts=0)
