@@ -1,0 +1,48 @@
+"""Digests by which traces are known: what a call said, and what the store as a whole holds."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from metier.artefacts.traffic import Trace
+
+DIGEST_BYTES = 16
+_MODULUS = 1 << (8 * DIGEST_BYTES)
+
+
+def _joined(*fields: str | None) -> bytes:
+    # Lengths stand before the texts, so that moving a character from one field to the next changes the digest.
+    texts = ["" if field is None else field for field in fields]
+    sizes = ",".join([str(len(text)) for text in texts])
+    return "\x1f".join([sizes, *texts]).encode("utf-8", "surrogatepass")
+
+
+def content_digest(
+    messages: str, parameters: str | None, response: str | None, model: str | None, split: str | None
+) -> bytes:
+    """Digest (16 bytes) of what was asked and answered: two calls with one id but different digests contradict each other.
+
+    Tokens, cost and times are left out: two tools that log one call round them differently.
+    """
+    return blake2b(_joined(messages, parameters, response, model, split), digest_size=DIGEST_BYTES).digest()
+
+
+def trace_content(trace: Trace) -> bytes:
+    """`content_digest` of a trace."""
+    return content_digest(trace.messages, trace.parameters, trace.response, trace.model, trace.split)
+
+
+def row_digest(trace_id: str, content: bytes, feedback: str | None, correction: str | None) -> int:
+    """What one trace adds to the digest of the store; changes with the trace's judgement."""
+    data = _joined(trace_id, content.hex(), feedback, correction)
+    return int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "big")
+
+
+def add_digests(total: int, *parts: int) -> int:
+    """Sum modulo 2^128: the digest of a set of rows, whatever their order, in constant space (AdHash; Bellare and
+    Micciancio, 1997). It tells changes apart, and is not meant to withstand someone who forges rows."""
+    return (total + sum(parts)) % _MODULUS
+
+
+def to_hex(total: int) -> str:
+    return f"{total:032x}"

@@ -1,0 +1,90 @@
+"""The tables of the traffic store: traces, the imports they came from, and the lines that could not be used.
+
+Column types are those that SQLite and PostgreSQL share. Changing a table needs a new file in `migrations/versions` and a
+new REVISION here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.types import TypeEngine
+
+from metier.artefacts.traffic import TRACE_SCHEMA
+
+REVISION = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+# SQLite numbers rows by itself only where the type is exactly INTEGER.
+_Serial = BigInteger().with_variant(Integer(), "sqlite")
+_INTEGER_COLUMNS = frozenset({"input_tokens", "output_tokens"})
+_DOUBLE_COLUMNS = frozenset({"time", "latency_s", "cost_usd"})
+_REQUIRED_COLUMNS = frozenset({"id", "messages", "provenance"})
+
+
+def _trace_column(name: str) -> Column[Any]:
+    kind: type[TypeEngine[Any]] = (
+        BigInteger if name in _INTEGER_COLUMNS else Double if name in _DOUBLE_COLUMNS else Text
+    )
+    return Column(name, kind(), nullable=name not in _REQUIRED_COLUMNS, unique=True if name == "id" else None)
+
+
+# `state` is "running" until every line has been read. `key` names the bytes and how they were read, so that the same file
+# under another name is recognised. `n_items` lines (or records) are in the store, whatever became of them; a resumed import
+# starts after them. `digest` is the sum of the digests of the traces this import added or judged, modulo 2^128, as hex.
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("dataset", Text),
+    Column("state", Text, nullable=False),
+    Column("n_items", BigInteger, nullable=False),
+    Column("n_added", BigInteger, nullable=False),
+    Column("n_present", BigInteger, nullable=False),
+    Column("n_judged", BigInteger, nullable=False),
+    Column("skipped", Text, nullable=False),
+    Column("warnings", Text, nullable=False),
+    Column("quarantined", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double),
+)
+
+# `content` is the digest by which the same id with another content is told from the same call met again.
+traces = Table(
+    "traces",
+    metadata,
+    Column("seq", _Serial, primary_key=True),
+    *(_trace_column(name) for name in TRACE_SCHEMA),
+    Column("content", LargeBinary, nullable=False),
+    Column("import_id", BigInteger, ForeignKey("imports.id"), nullable=False),
+    Column("line", BigInteger, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("seq", _Serial, primary_key=True),
+    Column("import_id", BigInteger, ForeignKey("imports.id"), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("excerpt", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("time", Double, nullable=False),
+)
