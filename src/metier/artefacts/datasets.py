@@ -51,6 +51,8 @@ class Dataset:
 
     `examples` follows EXAMPLE_SCHEMA, `removed` REMOVED_SCHEMA: nothing that was read is missing from both. `classes`
     are the labels (sorted) that occur in train; `warnings` what a careful reader must know before trusting it.
+    `answer_key` is the JSON key under which the frontier model gives its label ({"label": ...}), None where it answers
+    plainly: a specialist that takes over must answer in the same form. `notes` says what curation changed, with counts.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True)
@@ -65,6 +67,8 @@ class Dataset:
     warnings: tuple[str, ...]
     examples: pl.DataFrame
     removed: pl.DataFrame
+    answer_key: str | None = None
+    notes: tuple[str, ...] = ()
 
     def split(self, name: Split) -> pl.DataFrame:
         """The examples of one split, in stored order."""

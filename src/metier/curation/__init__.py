@@ -1,0 +1,1 @@
+"""From the calls of one task to examples: labels, duplicates, contradictions, splits, personal data."""

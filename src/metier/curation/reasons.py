@@ -1,0 +1,18 @@
+"""Why a trace did not become an example: the closed list of reasons that `Dataset.removed` holds."""
+
+from __future__ import annotations
+
+NOT_IN_TRAFFIC = "the traffic no longer holds this trace"
+EMPTY_INPUT = "empty input"
+WRONG_WITHOUT_CORRECTION = "judged wrong, and no correction given"
+EMPTY_OUTPUT = "empty output"
+LONG_OUTPUT = "output too long for a label"
+UNREADABLE_OUTPUT = "output is JSON without one label in it"
+STRAY_OUTPUT = "stray output: free text, not a label"
+EXACT_DUPLICATE = "exact duplicate"
+OUTVOTED = "contradictory label: outvoted"
+TIED = "contradictory labels: tie"
+LEAKS = "near-duplicate of an input held out by the given splits"
+GROUP_LEAKS = "its group is held out by the given splits"
+OUT_OF_SCOPE_TRAINING = "out-of-scope record given for training or validation"
+OUT_OF_SCOPE_KNOWN = "out-of-scope record equal to an in-scope input"
