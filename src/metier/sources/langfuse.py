@@ -28,7 +28,8 @@ def recognises(record: object) -> bool:
     """Whether a record is a Langfuse observation or trace."""
     if not isinstance(record, dict):
         return False
-    if record.get("type") in _TYPES and ("startTime" in record or "start_time" in record or "traceId" in record):
+    kind = record.get("type")
+    if isinstance(kind, str) and kind in _TYPES and ("startTime" in record or "start_time" in record or "traceId" in record):
         return True
     return "input" in record and "output" in record and sum(name in record for name in _OWN_KEYS) >= 1
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple, get_args
 
+import orjson
+
 from metier.artefacts.traffic import Provenance
 
 _ID_BYTES = 16
@@ -25,9 +27,7 @@ class Context(NamedTuple):
 
 def content_id(*fields: str | float | None) -> str:
     """An id (32 hex digits) that equal contents share."""
-    texts = ["" if field is None else field if isinstance(field, str) else repr(field) for field in fields]
-    sizes = ",".join([str(len(text)) for text in texts])
-    return blake2b("\x1f".join([sizes, *texts]).encode("utf-8", "surrogatepass"), digest_size=_ID_BYTES).hexdigest()
+    return blake2b(orjson.dumps(fields), digest_size=_ID_BYTES).hexdigest()
 
 
 def provenance(value: object, default: Provenance) -> Provenance:

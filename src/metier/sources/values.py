@@ -14,6 +14,7 @@ MAX_TOKENS = 2**40
 # 2200-01-01: later times are a wrong unit.
 _MAX_TIME_S = 7_258_118_400.0
 # Epoch seconds stay under 1e11 until the year 5138, so what is larger counts milli-, micro- or nanoseconds.
+_MAX_EPOCH = 1e20
 _TIME_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
 _CORRECT_WORDS = "correct right up thumbs_up thumbs-up thumbsup good positive like true yes +1 1 1.0 👍"
 _WRONG_WORDS = "wrong incorrect down thumbs_down thumbs-down thumbsdown bad negative dislike false no -1 0 0.0 -1.0 👎"
@@ -89,11 +90,18 @@ def tokens(value: object, name: str, warnings: Warnings) -> int | None:
 
 def time_s(value: object, warnings: Warnings) -> float | None:
     """Seconds since 1970-01-01 UTC from ISO 8601 (UTC where no zone is given) or epoch s, ms, µs or ns."""
-    if value is None or value == "":
+    kind = type(value)
+    if kind is int or kind is float:
+        found = _epoch_time(value)  # type: ignore[arg-type]
+    elif isinstance(value, str) and value:
+        found = _iso_time(value)
+        if found is None:
+            number_s = number(value, "time", [])
+            found = None if number_s is None else _epoch_time(number_s)
+    elif value is None or value == "":
         return None
-    found = _iso_time(value) if isinstance(value, str) else None
-    if found is None:
-        found = _epoch_time(value)
+    else:
+        found = None
     if found is None:
         warnings.append("time is neither ISO 8601 nor seconds since 1970")
     return found
@@ -109,12 +117,14 @@ def _iso_time(text: str) -> float | None:
     return seconds if 0.0 < seconds <= _MAX_TIME_S else None
 
 
-def _epoch_time(value: object) -> float | None:
-    found = None if isinstance(value, bool) else number(value, "time", [])
-    if found is None:
+def _epoch_time(value: float) -> float | None:
+    if not 0 < value < _MAX_EPOCH:
         return None
-    seconds = next(found / unit for least, unit in _TIME_UNITS if found >= least)
-    return seconds if 0.0 < seconds <= _MAX_TIME_S else None
+    for least, unit in _TIME_UNITS:
+        if value >= least:
+            seconds = value / unit
+            return seconds if 0.0 < seconds <= _MAX_TIME_S else None
+    return None
 
 
 def text(value: object) -> str | None:

@@ -250,7 +250,8 @@ class TrafficStore:
         query = query.order_by(func.count().desc(), quarantine.c.reason)
         if path is not None:
             query = query.where(quarantine.c.path == path)
-        return {row[0]: int(row[1]) for row in self._rows(query)}
+        with self._reading() as connection:
+            return {reason: int(n) for reason, n in connection.execute(query)}
 
     def quarantine_rows(
         self, limit: int | None = 50, reason: str | None = None, path: str | None = None, offset: int = 0
