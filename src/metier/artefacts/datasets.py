@@ -13,6 +13,23 @@ from metier.artefacts.tasks import OutputKind
 Split = Literal["train", "tune", "calibration", "test", "ood"]
 SPLITS: tuple[Split, ...] = ("train", "tune", "calibration", "test", "ood")
 
+# How records name inputs that do not belong to the task. Those of the second kind were meant for training a rejector.
+OOD_SPLIT_NAMES = frozenset({"ood", "oos", "out_of_scope", "out_of_distribution", "ood_test", "oos_test", "test_oos"})
+OOD_TRAINING_SPLIT_NAMES = frozenset(
+    f"{kind}_{part}" for kind in ("oos", "ood") for part in ("train", "val", "valid", "validation", "dev")
+)
+
+
+def folded_split(name: str) -> str:
+    """A split's name without regard to case, spaces and hyphens."""
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
+def is_ood_split(name: str | None) -> bool:
+    """Whether records of this split are out of distribution, and so need no output."""
+    return name is not None and folded_split(name) in OOD_SPLIT_NAMES | OOD_TRAINING_SPLIT_NAMES
+
+
 # `output` is null in the ood split. `recorded` is what the frontier model answered when the call was made, where the
 # example comes from a log: the generalist's side of the comparison at no cost. `group` is never null after curation.
 EXAMPLE_SCHEMA = pl.Schema(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from metier.artefacts.datasets import OOD_SPLIT_NAMES, OOD_TRAINING_SPLIT_NAMES, folded_split
 from metier.errors import BadInput
 
 # What a record's split says -> the side it is held to. "validation" is later divided into tune and calibration.
@@ -14,11 +15,8 @@ SIDE_OF_NAME = {
     **dict.fromkeys(("tune", "tuning"), "tune"),
     **dict.fromkeys(("calibration", "calib", "cal"), "calibration"),
     **dict.fromkeys(("test", "testing", "heldout", "held_out", "holdout"), "test"),
-    **dict.fromkeys(("ood", "oos", "out_of_scope", "out_of_distribution", "ood_test", "oos_test", "test_oos"), "ood"),
-    **dict.fromkeys(
-        (f"{kind}_{part}" for kind in ("oos", "ood") for part in ("train", "val", "valid", "validation", "dev")),
-        "ood_training",
-    ),
+    **dict.fromkeys(OOD_SPLIT_NAMES, "ood"),
+    **dict.fromkeys(OOD_TRAINING_SPLIT_NAMES, "ood_training"),
 }
 # A held-out side wins over one that is further from the test.
 RANK_OF_SIDE = {"train": 0, "tune": 1, "validation": 2, "calibration": 3, "test": 4}
@@ -34,7 +32,7 @@ def sides(names: Iterable[str | None]) -> dict[str | None, str | None]:
 
 
 def _side(name: str) -> str:
-    folded = name.strip().casefold().replace("-", "_").replace(" ", "_")
+    folded = folded_split(name)
     if folded in SIDE_OF_NAME:
         return SIDE_OF_NAME[folded]
     near = difflib.get_close_matches(folded, SIDE_OF_NAME, n=1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from metier.artefacts.datasets import is_ood_split
 from metier.artefacts.traffic import Trace
 from metier.sources.messages import to_json
 from metier.sources.outcomes import Flawed, Outcome, Rejected
@@ -85,19 +86,21 @@ def _labelled(record: Mapping[str, Any], context: Context) -> Outcome:
     if not asked or not asked.strip():
         wanted = f"column {context.input_column!r}" if context.input_column else "an input column"
         return Rejected("no input", f"{wanted} is absent or empty; columns: {', '.join(list(columns)[:12])}")
-    if not answer or not answer.strip():
+    split = text(first(columns, *_SPLITS))
+    answered = bool(answer and answer.strip())
+    if not answered and not is_ood_split(split):
         wanted = f"column {context.output_column!r}" if context.output_column else "an output column"
         return Rejected("no output", f"{wanted} is absent or empty; columns: {', '.join(list(columns)[:12])}")
     warnings: Warnings = []
     messages = to_json([{"role": "user", "content": asked}])
     time = time_s(first(columns, *_TIMES), warnings)
-    group, split = text(first(columns, *_GROUPS)), text(first(columns, *_SPLITS))
+    group = text(first(columns, *_GROUPS))
     given = text(first(columns, "id", "uid"))
     trace = Trace(
         # An id such as 1, 2, 3 is a number within its file, so the file's name belongs to it.
         id=f"{context.dataset}:{given}" if given else content_id(messages, answer, split, time, group, context.dataset),
         messages=messages,
-        response=answer,
+        response=answer if answered else None,
         model=text(columns.get("model")),
         time=time,
         input_tokens=tokens(columns.get("input_tokens"), "input_tokens", warnings),
