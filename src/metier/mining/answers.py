@@ -1,0 +1,117 @@
+"""What the model answered, read for its form: a JSON object, a label, or text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+LABEL_CHARS = 80
+LABEL_WORDS = 8
+_FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
+_WRAPPING = " \t\r\n\"'`*"
+
+
+class Form(StrEnum):
+    NONE = "none"
+    OBJECT = "object"
+    SHORT = "short"
+    LONG = "long"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`value` is the label of a short answer, or of an object {`wrapper`: label}; `keys` are an object's keys, sorted."""
+
+    form: Form
+    value: str = ""
+    wrapper: str = ""
+    keys: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The label without regard to case and white space."""
+        return " ".join(self.value.casefold().split())
+
+
+_NO_ANSWER = Answer(Form.NONE)
+
+
+def read_answer(response: str | None) -> Answer:
+    """The answer in a response, out of a code fence, quotes or a JSON object with one short value."""
+    text = (response or "").strip()
+    if not text:
+        return _NO_ANSWER
+    if text.startswith("```") and (fenced := _FENCE.match(text)):
+        text = fenced.group(1)
+    if text[:1] in "{[":
+        parsed = parse_json(text)
+        if isinstance(parsed, dict):
+            return _read_object(parsed)
+        if isinstance(parsed, list):
+            return Answer(Form.OBJECT, keys=("[]",))
+    if len(text) <= LABEL_CHARS and "\n" not in text and text.count(" ") < LABEL_WORDS:
+        return Answer(Form.SHORT, clean_label(text))
+    return Answer(Form.LONG)
+
+
+def parse_json(text: str) -> Any:
+    """The JSON value in a response, with or without a code fence; None where there is none."""
+    stripped = text.strip()
+    if fenced := _FENCE.match(stripped):
+        stripped = fenced.group(1)
+    try:
+        return orjson.loads(stripped)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def clean_label(text: str) -> str:
+    """A label without the quotes, marks and full stop that answers wrap it in."""
+    bare = text.strip(_WRAPPING)
+    return bare[:-1].rstrip(_WRAPPING) if bare.endswith(".") and bare.count(".") == 1 else bare
+
+
+def _read_object(parsed: dict[str, Any]) -> Answer:
+    if len(parsed) == 1:
+        [(key, value)] = parsed.items()
+        if isinstance(value, bool):
+            return Answer(Form.SHORT, str(value).lower(), key, (key,))
+        if isinstance(value, (str, int)) and len(str(value)) <= LABEL_CHARS and str(value).strip():
+            return Answer(Form.SHORT, clean_label(str(value)), key, (key,))
+    return Answer(Form.OBJECT, keys=tuple(sorted(map(str, parsed))))
+
+
+def infer_schema(values: Sequence[Any]) -> dict[str, Any]:
+    """A JSON Schema that all `values` meet: types seen, properties of objects, and as required those that none lacks."""
+    schema: dict[str, Any] = {}
+    types = sorted({_type_name(value) for value in values})
+    schema["type"] = types[0] if len(types) == 1 else types
+    objects = [value for value in values if isinstance(value, dict)]
+    if objects:
+        present = Counter(key for value in objects for key in value)
+        schema["properties"] = {
+            key: infer_schema([value[key] for value in objects if key in value]) for key, _ in present.most_common()
+        }
+        schema["required"] = sorted(key for key, n in present.items() if n == len(objects))
+    items = [item for value in values if isinstance(value, list) for item in value]
+    if items:
+        schema["items"] = infer_schema(items)
+    return schema
+
+
+def _type_name(value: Any) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def seen_share(counts: Iterable[int]) -> float:
+    """The probability that the next answer is one already seen: 1 - (answers seen once) / n (Good, 1953, eq. 9)."""
+    listed = list(counts)
+    total = sum(listed)
+    return 1.0 - sum(count == 1 for count in listed) / total if total else 0.0

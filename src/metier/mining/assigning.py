@@ -1,0 +1,145 @@
+"""The second pass over the traffic: every call goes to a unit, with its input, its cost and what its answer looks like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metier.artefacts.traffic import Traffic
+from metier.mining.answers import Answer, Form, parse_json, read_answer
+from metier.mining.costs import COST_COLUMNS, Priced, add_costs
+from metier.mining.matching import Matcher, build_matcher
+from metier.mining.prompts import Prompt, input_key, read_prompt, text_key
+from metier.mining.units import Grouping
+from metier.progress import Progress
+
+_COLUMNS = ("id", "messages", "response", "feedback", "correction", "provenance", "dataset", *COST_COLUMNS)
+UNASSIGNED = -1
+_MAX_DISTINCT = 50_000
+_N_OBJECTS = 300
+
+CALL_SCHEMA = pl.Schema(
+    {
+        "trace_id": pl.String(),
+        "unit": pl.Int32(),
+        "input": pl.String(),
+        "input_key": pl.UInt64(),
+        "answer_key": pl.UInt64(),
+        "is_human": pl.Boolean(),
+        "is_judged": pl.Boolean(),
+        "has_image": pl.Boolean(),
+        "n_answer_chars": pl.Int64(),
+        "form": pl.String(),
+        "time": pl.Float64(),
+        "cost_usd": pl.Float64(),
+        "cost_basis": pl.Int8(),
+    }
+)
+
+
+@dataclass
+class Tally:
+    """What is counted of a unit's answers while streaming. `labels` counts surface forms, `wrappers` JSON keys around
+    labels; `objects` holds the first objects, for the schema."""
+
+    labels: Counter[str] = field(default_factory=Counter)
+    wrappers: Counter[str] = field(default_factory=Counter)
+    keys: Counter[str] = field(default_factory=Counter)
+    objects: list[Any] = field(default_factory=list)
+
+    def add(self, answer: Answer, text: str) -> None:
+        if answer.form is Form.SHORT and (len(self.labels) < _MAX_DISTINCT or answer.value in self.labels):
+            self.labels[answer.value] += 1
+        if answer.wrapper:
+            self.wrappers[answer.wrapper] += 1
+        if answer.form is Form.OBJECT:
+            self.keys.update(answer.keys)
+            if len(self.objects) < _N_OBJECTS:
+                self.objects.append(parse_json(text))
+
+
+def assign_calls(
+    traffic: Traffic, grouping: Grouping, price_of: Callable[[str], Priced], progress: Progress
+) -> tuple[pl.DataFrame, list[Tally]]:
+    """One row a call (CALL_SCHEMA, in the traffic's order) and one tally a unit. Memory grows with the inputs only."""
+    match = build_matcher(grouping.templates)
+    tallies = [Tally() for _ in grouping.units]
+    frames = [pl.DataFrame(schema=CALL_SCHEMA)]
+    done = 0
+    for batch in traffic.batches(_COLUMNS):
+        frames.append(_assign_batch(batch, grouping, match, tallies, price_of))
+        done += batch.height
+        progress("Assigning calls", done, len(traffic))
+    return pl.concat(frames, rechunk=False), tallies
+
+
+def _assign_batch(
+    batch: pl.DataFrame, grouping: Grouping, match: Matcher, tallies: list[Tally], price_of: Callable[[str], Priced]
+) -> pl.DataFrame:
+    prompts = [read_prompt(messages) for messages in batch["messages"]]
+    texts = [correction or response or "" for correction, response in batch.select("correction", "response").iter_rows()]
+    answers = [read_answer(text) for text in texts]
+    units, inputs = _place(prompts, answers, batch["dataset"].to_list(), grouping, match)
+    for unit, answer, text in zip(units, answers, texts, strict=True):
+        if unit != UNASSIGNED:
+            tallies[unit].add(answer, text)
+    human = (pl.col("provenance") == "human").fill_null(False)
+    facts = batch.select(
+        trace_id="id",
+        is_human=(human & pl.col("response").is_not_null()) | pl.col("correction").is_not_null(),
+        is_judged=pl.col("feedback").is_not_null(),
+    )
+    costs = add_costs(batch, np.array([prompt.n_chars for prompt in prompts]), price_of)
+    columns = {
+        "unit": pl.Series(units, dtype=pl.Int32),
+        "input": pl.Series(inputs, dtype=pl.String),
+        "input_key": pl.Series([input_key(text) for text in inputs], dtype=pl.UInt64),
+        "answer_key": pl.Series([_answer_key(a, t) for a, t in zip(answers, texts, strict=True)], dtype=pl.UInt64),
+        "has_image": pl.Series([prompt.has_image for prompt in prompts], dtype=pl.Boolean),
+        "n_answer_chars": pl.Series([len(text) for text in texts], dtype=pl.Int64),
+        "form": pl.Series([answer.form.value for answer in answers], dtype=pl.String),
+    }
+    return pl.concat([facts, pl.DataFrame(columns), costs], how="horizontal").select(list(CALL_SCHEMA))
+
+
+def _answer_key(answer: Answer, text: str) -> int | None:
+    """What makes two answers the same answer; None where there is none."""
+    if answer.form is Form.NONE:
+        return None
+    return text_key(answer.key if answer.form is Form.SHORT else " ".join(text.split()))
+
+
+def _place(
+    prompts: list[Prompt], answers: list[Answer], datasets: list[str | None], grouping: Grouping, match: Matcher
+) -> tuple[list[int], list[str]]:
+    """The unit and the input of each call; what no answer tells is judged by the inputs, all calls of a template at once."""
+    catch_all = len(grouping.templates) - 1
+    units, inputs = [UNASSIGNED] * len(prompts), [""] * len(prompts)
+    untold: dict[int, list[int]] = {}
+    for row, (prompt, answer, dataset) in enumerate(zip(prompts, answers, datasets, strict=True)):
+        if dataset is not None:
+            units[row], inputs[row] = grouping.dataset_units[dataset], _last_user_text(prompt)
+            continue
+        if not prompt.n_chars and not prompt.has_image:
+            continue
+        template, text = match(prompt) or (catch_all, _last_user_text(prompt))
+        part = grouping.parts[template].of(answer)
+        inputs[row] = text
+        if part is None:
+            untold.setdefault(template, []).append(row)
+        else:
+            units[row] = grouping.places[template][part]
+    for template, rows in untold.items():
+        for row, part in zip(rows, grouping.parts[template].judge([inputs[row] for row in rows]), strict=True):
+            units[row] = grouping.places[template][int(part)]
+    return units, inputs
+
+
+def _last_user_text(prompt: Prompt) -> str:
+    said = [text for role, text in zip(prompt.roles, prompt.texts, strict=True) if role == "user"]
+    return (said or list(prompt.texts) or [""])[-1].strip()

@@ -1,0 +1,200 @@
+"""Jobs that share one template, told apart by what their answers look like and how their inputs are written.
+
+One system prompt over many jobs leaves the user message as the only slot. What separates the jobs then is the form of
+the answers (which keys an object has, what labels look like) and, for labels, the inputs they are given to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from metier.mining.answers import Answer, Form, seen_share
+from metier.mining.features import Floats, hashed_words, topic_features, writing_features
+
+# The part of a template's calls whose answers tell nothing: free text, or no job that recurs.
+OPEN_PART = "open"
+# Labels of two jobs must lie further apart than labels of one job spread: mean silhouette (Rousseeuw, 1987).
+MIN_SILHOUETTE = 0.5
+_MAX_LABEL_JOBS = 6
+_MAX_LABELS = 1_500
+_MIN_PART_SHARE = 0.02
+# Keys occur together in objects of one job; in objects of two jobs at most a common key (such as "date") joins them.
+_MIN_KEY_SHARE = 0.01
+# Below this chance that the next short answer was seen before, short answers are free text, not labels.
+MIN_SEEN = 0.3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The jobs within one template. A call belongs to the part its answer names; where the answer does not tell (none
+    given, or never seen), `model` judges by the input."""
+
+    names: tuple[str, ...]
+    by_key: dict[str, int] = field(default_factory=dict)
+    by_wrapper: dict[str, int] = field(default_factory=dict)
+    by_label: dict[str, int] = field(default_factory=dict)
+    long_part: int | None = None
+    model: Any = None
+
+    def of(self, answer: Answer) -> int | None:
+        """The part that an answer names, or None."""
+        if len(self.names) == 1:
+            return 0
+        if answer.form is Form.OBJECT:
+            named = Counter(self.by_key[key] for key in answer.keys if key in self.by_key)
+            return named.most_common(1)[0][0] if named else None
+        if answer.form is Form.SHORT:
+            return self.by_wrapper.get(answer.wrapper) if answer.wrapper else self.by_label.get(answer.key)
+        return self.long_part if answer.form is Form.LONG else None
+
+    def judge(self, inputs: Sequence[str]) -> np.ndarray:
+        """The most likely part of each input."""
+        return np.asarray(self.model.predict(hashed_words(inputs)), dtype=np.int64)
+
+
+WHOLE = Parts(("",))
+
+
+def split_by_meaning(inputs: Sequence[str], answers: Sequence[Answer], is_open: bool, min_support: int, seed: int) -> Parts:
+    """The parts of a template, given a sample of its inputs and answers; one part where nothing tells jobs apart.
+
+    A part needs `min_support` calls, and a tenth of them where the template has instructions: there one job is likely.
+    """
+    smallest = max(min_support, int(len(answers) * (_MIN_PART_SHARE if is_open else 0.1)))
+    named = _name_answers(inputs, answers, smallest, seed)
+    sizes = Counter(name for name in named if name)
+    names = tuple(name for name, n in sizes.most_common() if n >= smallest)
+    if is_open and not names:
+        return Parts((OPEN_PART,))
+    if len(names) < 2:
+        return Parts((names[0],)) if names and is_open else WHOLE
+    place = {name: index for index, name in enumerate(names)}
+    told = [place.get(name, -1) for name in named]
+    return Parts(
+        names,
+        by_key=_majority((key, part) for a, part in zip(answers, told, strict=True) for key in a.keys if not a.wrapper),
+        by_wrapper=_majority((a.wrapper, part) for a, part in zip(answers, told, strict=True) if a.wrapper),
+        by_label=_majority(
+            (a.key, part) for a, part in zip(answers, told, strict=True) if a.form is Form.SHORT and not a.wrapper
+        ),
+        long_part=place.get(OPEN_PART),
+        model=_fit_judge(inputs, told),
+    )
+
+
+def _majority(votes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The part that most calls with a key belong to, for keys of calls whose part is known."""
+    counted: dict[str, Counter[int]] = defaultdict(Counter)
+    for key, part in votes:
+        if part >= 0:
+            counted[key][part] += 1
+    return {key: counter.most_common(1)[0][0] for key, counter in counted.items()}
+
+
+def _fit_judge(inputs: Sequence[str], told: Sequence[int]) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer
+
+    known = [index for index, part in enumerate(told) if part >= 0][:4_000]
+    model = make_pipeline(Normalizer(), LogisticRegression(max_iter=200, C=20.0))
+    return model.fit(hashed_words([inputs[index] for index in known]), [told[index] for index in known])
+
+
+def _name_answers(inputs: Sequence[str], answers: Sequence[Answer], smallest: int, seed: int) -> list[str]:
+    """A name for the job of each call, empty where the answer does not tell."""
+    named = [""] * len(answers)
+    shapes = _shape_of_keys([answer.keys for answer in answers if answer.form is Form.OBJECT])
+    bare = [index for index, answer in enumerate(answers) if answer.form is Form.SHORT and not answer.wrapper]
+    for index, answer in enumerate(answers):
+        if answer.form is Form.OBJECT:
+            shape = Counter(shapes[key] for key in answer.keys if key in shapes)
+            named[index] = f"keys {shape.most_common(1)[0][0]}" if shape else ""
+        elif answer.form is Form.LONG:
+            named[index] = OPEN_PART
+        elif answer.wrapper:
+            named[index] = f"key {answer.wrapper}"
+    if len(bare) >= smallest:
+        labels = [answers[index].key for index in bare]
+        for index, name in zip(bare, _name_labels([inputs[i] for i in bare], labels, smallest, seed), strict=True):
+            named[index] = name
+    return named
+
+
+def _shape_of_keys(keysets: Sequence[tuple[str, ...]]) -> dict[str, str]:
+    """Groups keys of objects into shapes: keys that occur together, however indirectly, but through no one common key."""
+    counts = Counter(key for keys in keysets for key in keys)
+    frequent = {key for key, n in counts.items() if n >= max(2, _MIN_KEY_SHARE * len(keysets))}
+    together = Counter(
+        (first, second) for keys in keysets for first in keys for second in keys if first < second and frequent >= {first, second}
+    )
+    edges = [pair for pair, n in together.items() if n >= max(2, 0.02 * min(counts[pair[0]], counts[pair[1]]))]
+    bridges = {key for key in frequent if _n_components(frequent - {key}, edges) > _n_components(frequent, edges)}
+    shapes = _components(frequent - bridges, edges)
+    return {key: ",".join(sorted(shape, key=lambda k: (-counts[k], k))[:4]) for shape in shapes for key in shape}
+
+
+def _n_components(nodes: set[str], edges: Sequence[tuple[str, str]]) -> int:
+    return len(_components(nodes, edges))
+
+
+def _components(nodes: set[str], edges: Sequence[tuple[str, str]]) -> list[set[str]]:
+    """The connected components of a graph."""
+    owner = {node: {node} for node in sorted(nodes)}
+    for first, second in edges:
+        if first in owner and second in owner and owner[first] is not owner[second]:
+            merged = owner[first] | owner[second]
+            owner.update(dict.fromkeys(merged, merged))
+    return list({id(component): component for component in owner.values()}.values())
+
+
+def _name_labels(inputs: Sequence[str], labels: Sequence[str], smallest: int, seed: int) -> list[str]:
+    """Which job each bare short answer belongs to: labels are grouped by their style and by the inputs they are given to."""
+    counts = Counter(labels)
+    if seen_share(counts.values()) < MIN_SEEN:
+        return [OPEN_PART] * len(labels)
+    recurring = [label for label, n in counts.most_common(_MAX_LABELS) if n >= 2]
+    groups = _group_labels(inputs, labels, recurring, smallest, seed)
+    most_common = Counter(groups[label] for label in labels if label in groups).most_common()
+    name = {group: f"labels {rank}" for rank, (group, _) in enumerate(most_common)}
+    return [name[groups[label]] if label in groups else "" for label in labels]
+
+
+def _group_labels(
+    inputs: Sequence[str], labels: Sequence[str], recurring: Sequence[str], smallest: int, seed: int
+) -> dict[str, int]:
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.metrics import silhouette_score
+
+    if len(recurring) < 3:
+        return dict.fromkeys(recurring, 0)
+    points = _label_points(inputs, labels, recurring, seed)
+    counts = Counter(labels)
+    best, best_groups = MIN_SILHOUETTE, np.zeros(len(recurring), dtype=np.int64)
+    for n_groups in range(2, min(_MAX_LABEL_JOBS, len(recurring) - 1) + 1):
+        groups = AgglomerativeClustering(n_groups, linkage="average").fit_predict(points)
+        sizes = np.bincount(groups, weights=[counts[label] for label in recurring])
+        if sizes.min() >= smallest and (score := silhouette_score(points, groups)) >= best:
+            best, best_groups = score, groups
+    return dict(zip(recurring, best_groups.tolist(), strict=True))
+
+
+def _label_points(inputs: Sequence[str], labels: Sequence[str], recurring: Sequence[str], seed: int) -> Floats:
+    """A point a label: the mean features of the inputs it is given to, beside its own style; shape (labels, features)."""
+    features = np.hstack([writing_features(inputs), topic_features(inputs, seed)])
+    place = {label: index for index, label in enumerate(recurring)}
+    owner = np.array([place.get(label, -1) for label in labels])
+    sums = np.zeros((len(recurring), features.shape[1]))
+    np.add.at(sums, owner[owner >= 0], features[owner >= 0])
+    means = sums / np.bincount(owner[owner >= 0], minlength=len(recurring))[:, None]
+    return np.hstack([means, np.array([_label_style(label) for label in recurring])])
+
+
+def _label_style(label: str) -> tuple[float, ...]:
+    n = max(len(label), 1)
+    return float("_" in label), float(" " in label), n / 20, sum(map(str.isdigit, label)) / n

@@ -1,0 +1,83 @@
+"""What a task's answers are: labels, objects with known keys, or text, and how well defined that makes the task."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from metier.artefacts.tasks import Definedness, OutputKind
+from metier.mining.answers import Form, infer_schema, seen_share
+from metier.mining.assigning import Tally
+
+# A task is of a kind when this share of its answers is: room for refusals and slips.
+KIND_SHARE = 0.8
+# Short answers of which fewer recur than this are names, dates or numbers taken from the input, not labels.
+MIN_LABEL_SEEN = 0.5
+
+
+@dataclass(frozen=True)
+class Output:
+    """`contradictory` is the share of calls, among those whose input recurs, that differ from their input's most common
+    answer; `n_answered` counts distinct inputs that have one."""
+
+    kind: OutputKind
+    labels: tuple[str, ...]
+    output_schema: dict[str, Any] | None
+    definedness: Definedness
+    n_answered: int
+    contradictory: float
+
+
+def read_output(calls: pl.DataFrame, tally: Tally, is_open_ended: bool) -> Output:
+    """The output of the calls (CALL_SCHEMA) of one task."""
+    answered = calls.filter(pl.col("answer_key").is_not_null())
+    pairs = answered.group_by("input_key", "answer_key").len()
+    n_inputs = pairs["input_key"].n_unique()
+    counts = pairs.group_by("answer_key").len()["len"]
+    forms = dict(answered["form"].value_counts().iter_rows())
+    seen = seen_share(counts.to_list())
+    kind = _kind_of(forms, seen, is_open_ended, bool(calls["has_image"].mean() or 0) and calls["has_image"].mean() >= 0.5)
+    mean_length = float(answered["n_answer_chars"].mean() or 0.0)  # type: ignore[arg-type]
+    share_object = forms.get(Form.OBJECT.value, 0) / max(answered.height, 1)
+    labels = _labels_of(tally.labels) if kind is OutputKind.LABEL else ()
+    schema = infer_schema(tally.objects) if share_object >= KIND_SHARE and kind is not OutputKind.TEXT else None
+    score, detail = {
+        OutputKind.LABEL: (seen, f"{len(labels)} labels; a new answer is one of them with probability {seen:.2f}"),
+        OutputKind.FIELDS: (share_object, f"{share_object:.0%} of answers are JSON objects of {len(tally.keys)} known keys"),
+        OutputKind.PAGE: (share_object, f"inputs are images; {share_object:.0%} of answers are JSON objects"),
+        OutputKind.TEXT: (seen, f"free text; a new answer was seen before with probability {seen:.2f}"),
+    }[kind]
+    if answered.is_empty():
+        score, detail = 0.0, "no answers recorded"
+    definedness = Definedness(score, len(counts), mean_length, detail)
+    return Output(kind, labels, schema, definedness, n_inputs, _contradictory(pairs))
+
+
+def _kind_of(forms: dict[str, int], seen: float, is_open_ended: bool, is_page: bool) -> OutputKind:
+    n = max(sum(forms.values()), 1)
+    if is_page:
+        return OutputKind.PAGE
+    if is_open_ended:
+        return OutputKind.TEXT
+    if forms.get(Form.SHORT.value, 0) >= KIND_SHARE * n and seen >= MIN_LABEL_SEEN:
+        return OutputKind.LABEL
+    return OutputKind.FIELDS if forms.get(Form.OBJECT.value, 0) >= KIND_SHARE * n else OutputKind.TEXT
+
+
+def _labels_of(surfaces: Counter[str]) -> tuple[str, ...]:
+    """One spelling a label (the most common one), most frequent label first; case and white space make no difference."""
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for surface, n in surfaces.items():
+        spellings[" ".join(surface.casefold().split())][surface] += n
+    ranked = sorted(spellings.values(), key=lambda counter: (-counter.total(), min(counter)))
+    return tuple(min(counter, key=lambda surface: (-counter[surface], surface)) for counter in ranked)
+
+
+def _contradictory(pairs: pl.DataFrame) -> float:
+    per_input = pairs.group_by("input_key").agg(n=pl.col("len").sum(), most=pl.col("len").max())
+    repeated = per_input.filter(pl.col("n") >= 2)
+    total = repeated["n"].sum()
+    return float((total - repeated["most"].sum()) / total) if total else 0.0

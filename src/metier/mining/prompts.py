@@ -1,0 +1,60 @@
+"""A call's request as plain text: roles and texts of its messages."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The messages of one request. `has_image` tells that some message holds more than text."""
+
+    roles: tuple[str, ...]
+    texts: tuple[str, ...]
+    has_image: bool = False
+
+    @property
+    def n_chars(self) -> int:
+        return sum(map(len, self.texts))
+
+
+def read_prompt(messages: str | None) -> Prompt:
+    """The prompt of a trace's `messages`; text that is not a list of messages is taken as one user message."""
+    try:
+        listed = orjson.loads(messages or "[]")
+    except orjson.JSONDecodeError:
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(message, dict) for message in listed):
+        return Prompt(("user",), (messages or "",))
+    roles, texts, has_image = [], [], False
+    for message in listed:
+        text, image = _read_content(message.get("content"))
+        roles.append(str(message.get("role") or "user"))
+        texts.append(text)
+        has_image = has_image or image
+    return Prompt(tuple(roles), tuple(texts), has_image)
+
+
+def _read_content(content: Any) -> tuple[str, bool]:
+    """The text of a message's content, which is a string or a list of typed parts, and whether an image came with it."""
+    if isinstance(content, str):
+        return content, False
+    if not isinstance(content, list):
+        return "", False
+    parts = [part for part in content if isinstance(part, dict)]
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+    return "\n".join(texts), any("image" in str(part.get("type", "")) for part in parts)
+
+
+def text_key(text: str) -> int:
+    """A 64-bit hash of a text, the same in every process (Python's own hash of a string is not)."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def input_key(text: str) -> int:
+    """The hash of a text without regard to case and white space."""
+    return text_key(" ".join(text.casefold().split()))
