@@ -164,6 +164,7 @@ def _time_one_by_one(
     latency_s = np.full(len(inputs), np.nan)
     rng = np.random.default_rng(seed)
     sample = rng.choice(len(inputs), size=min(n_sample, len(inputs)), replace=False)
+    progress(description, 0, len(sample))
     with threadpool_limits(limits=1):
         for place in sample[:_WARM_UP]:
             predictor.predict([inputs[place]])

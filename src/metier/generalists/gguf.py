@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,6 +108,8 @@ def _load(path: Path) -> Any:
     parameters.n_ctx = _CONTEXT_TOKENS
     parameters.n_parallel = 1
     parameters.verbosity = _QUIET
+    # Its threads wait for each other by spinning: one too many on a busy machine costs tenfold, one too few little.
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) - 1)
     try:
         return xllamacpp.Server(parameters)
     except RuntimeError as error:

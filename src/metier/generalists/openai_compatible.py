@@ -38,7 +38,7 @@ class OpenAICompatible:
     model: str
     price: ListPrice
     key: str = field(repr=False)
-    base_url: str = ""
+    base_url: str = field(default="", repr=False)
     prompt: str = ""
     max_concurrency: int = 8
     timeout_s: float = 60.0
