@@ -22,6 +22,10 @@ _CERTIFIABLE = math.ceil(math.log(0.05) / math.log(0.95))
 # A class with fewer training examples than this is hardly learnt.
 _FEW_EXAMPLES = 5
 _LARGE_GROUP_SHARE = 0.1
+_LARGE_GROUP = (
+    "One group (near-duplicates, or one value of `group`) holds {:,} of {:,} examples and cannot be divided: if its wordings"
+    " are boilerplate rather than copies, raise near_duplicate_threshold"
+)
 _LISTED = 10
 
 
@@ -54,7 +58,7 @@ def assemble(
         min_span_days,
         rng,
     )
-    _check_sizes(task, splits, min_split_size, pruned)
+    _check_sizes(task, splits, min_split_size, scoped, pruned)
     scoped = scoped.with_columns(split=pl.Series(splits.names.tolist(), dtype=pl.String))
     ood = alive.filter(pl.col("side") == "ood").with_columns(split=pl.lit("ood"), output=pl.lit(None, dtype=pl.String))
     examples = _with_ids(task, pl.concat([scoped, ood, _extra_rows(pruned, scoped)], how="diagonal_relaxed"))
@@ -132,15 +136,25 @@ def _check_labels(task: Task, scoped: pl.DataFrame, pruned: Pruned, n_needed: in
         )
 
 
-def _check_sizes(task: Task, splits: Splits, least: int, pruned: Pruned) -> None:
+def _check_sizes(task: Task, splits: Splits, least: int, scoped: pl.DataFrame, pruned: Pruned) -> None:
     sizes = {name: int(np.sum(splits.names == name)) for name in ("train", "tune", "calibration", "test")}
     short = [name for name, size in sizes.items() if size < least]
     if short:
         told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        largest = _largest(scoped["bound"])
         raise NotEnoughData(
-            f"Task {task.name!r}: too few examples in {' and '.join(short)} ({told}; each needs {least:,}). Collect more"
-            f" labels, change the fractions, or lower min_split_size. Split: {splits.rule}.{_losses(pruned)}"
+            f"Task {task.name!r}: too few examples in {' and '.join(short)} ({told}; each needs {least:,})."
+            + (f" {_LARGE_GROUP.format(largest, scoped.height)}." if _is_large(largest, scoped.height) else "")
+            + f" Collect more labels, change the fractions, or lower min_split_size. Split: {splits.rule}.{_losses(pruned)}"
         )
+
+
+def _largest(groups: pl.Series) -> int:
+    return int(groups.value_counts()["count"].max() or 0)  # type: ignore[arg-type]
+
+
+def _is_large(largest: int, n: int) -> bool:
+    return largest > max(1, _LARGE_GROUP_SHARE * n)
 
 
 def _losses(pruned: Pruned) -> str:
@@ -180,12 +194,9 @@ def _warnings(examples: pl.DataFrame, classes: tuple[str, ...]) -> list[str]:
             f"calibration has {n_calibration:,} independent items; a certificate at alpha = delta = 0.05 needs at least"
             f" {_CERTIFIABLE}"
         )
-    largest = int(scoped["group"].value_counts()["count"].max() or 0)  # type: ignore[arg-type]
-    if largest > _LARGE_GROUP_SHARE * scoped.height:
-        found.append(
-            f"one group holds {largest:,} of {scoped.height:,} examples: raise near_duplicate_threshold if their wordings"
-            " are boilerplate rather than copies"
-        )
+    largest = _largest(scoped["group"])
+    if _is_large(largest, scoped.height):
+        found.append(_LARGE_GROUP.format(largest, scoped.height))
     if (test := scoped.filter(pl.col("split") == "test")).height:
         shares = Counter(test["provenance"].to_list())
         if shares["teacher"]:

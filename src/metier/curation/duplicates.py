@@ -26,6 +26,8 @@ _ROWS_PER_BAND = 4
 _SKETCH_SEED = 42
 # Beginning and end stand for a longer text: the edit distance costs the square of the length.
 _HALF_CHARS = 1_000
+# One edit changes most trigrams of a text as short as this, so that sketches miss pairs: they are compared directly too.
+_BRIEF_CHARS = 20
 # Buckets up to this size become pairs that are checked in one pass over all bands; larger ones are compared in blocks.
 _SMALL_BUCKET = 32
 _JOINED_BUCKET = 512
@@ -53,7 +55,9 @@ def near_pairs(texts: Sequence[str], threshold: float, progress: Progress = sile
         return _NONE
     short = np.array([_shortened(text) for text in texts], dtype=object)
     sketches = _sketch(short, progress)
-    found: list[IntArray] = []
+    parts = np.arange(len(texts), dtype=np.int64)
+    brief = np.flatnonzero([len(text) <= _BRIEF_CHARS for text in texts])
+    found = list(_compare_bucket(short, brief, parts, threshold)) if brief.size > 1 else []
     checked = np.empty(0, dtype=np.int64)
     n_bands = _PERMUTATIONS // _ROWS_PER_BAND
     for band in range(n_bands):
