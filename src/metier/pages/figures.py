@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from metier.artefacts.estimates import Estimate
 
+Form = Callable[[float], str]
 NOT_SCORED = "not scored"
 NEVER = "never"
 _MINUS = "−"
@@ -96,7 +97,7 @@ def month(value: float) -> str:
     return f"month {max(1, math.ceil(value)):,}" if math.isfinite(value) else plain(value)
 
 
-def span(estimate: Estimate, form: Callable[[float], str]) -> str:
+def span(estimate: Estimate, form: Form) -> str:
     """The interval of an estimate: 96.5% to 97.5%."""
     if math.isnan(estimate.low) and math.isnan(estimate.high):
         return NOT_SCORED
