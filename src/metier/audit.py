@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
+from threadpoolctl import threadpool_limits
 
 from metier.artefacts.estimates import Estimate, not_scored
 from metier.artefacts.tasks import ASSIGNMENT_SCHEMA, Affinity, Audit, OutputKind, Task, TaskAudit, Template
@@ -59,6 +60,14 @@ def audit(traffic: Traffic, settings: AuditSettings, *, seed: int = 0, progress:
         BadSettings: a range is upside down, or the reference model has no list price.
     """
     price_of = _price_table(settings)
+    # Many small matrices: more threads only wait for one another.
+    with threadpool_limits(limits=1):
+        return _audit(traffic, settings, price_of, seed, progress)
+
+
+def _audit(
+    traffic: Traffic, settings: AuditSettings, price_of: Callable[[str], Priced], seed: int, progress: Progress
+) -> Audit:
     sample = sample_prompts(traffic, settings.sample_size, seed, progress)
     support = max(_LEAST_SUPPORT, min(settings.min_calls, len(sample.calls) // _SMALL_LOG_SHARE))
     grouping = group_calls(sample, support, seed, progress)
@@ -89,7 +98,7 @@ def audit(traffic: Traffic, settings: AuditSettings, *, seed: int = 0, progress:
     )
 
 
-def _price_table(settings: AuditSettings) -> functools._lru_cache_wrapper[Priced]:
+def _price_table(settings: AuditSettings) -> Callable[[str], Priced]:
     if settings.coverage_low > settings.coverage_high or settings.running_usd_low > settings.running_usd_high:
         raise BadSettings(
             f"A range is upside down: coverage {settings.coverage_low} to {settings.coverage_high}, running cost "

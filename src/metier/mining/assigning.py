@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 
 from metier.artefacts.traffic import Traffic
@@ -111,6 +112,8 @@ def _answer_key(answer: Answer, text: str) -> int | None:
     """What makes two answers the same answer; None where there is none."""
     if answer.form is Form.NONE:
         return None
+    if answer.form is Form.OBJECT:
+        return text_key(orjson.dumps(parse_json(text), option=orjson.OPT_SORT_KEYS).decode())
     return text_key(answer.key if answer.form is Form.SHORT else " ".join(text.split()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from metier.mining.prompts import Prompt
 from metier.mining.shingles import END_MARKER, TOKEN, TokenIds, mined_text, shingle_hashes, start_marker
 
 # Members that a literal is checked on: enough to tell 98% from 90%.
-_N_CHECKED = 200
+_N_CHECKED = 500
+_MAX_TRIMMED = 3
 # Not the marks that end a sentence: nearly every input may end in a full stop.
 _EDGE = " \t\r\n\"'`:<>()[]{}#*-=_|"
 
@@ -69,13 +70,15 @@ def _runs(role: str, text: str, literal: frozenset[int], ids_of: TokenIds) -> tu
 
 
 def _keep_common(pieces: tuple[str, ...], texts: list[str]) -> tuple[str, ...]:
-    """Trims the outer pieces and drops inner ones, least common first, until the rest matches nearly every text.
+    """Trims the pieces and drops inner ones, least common first, until the rest matches nearly every text.
 
     A phrase common in inputs can stand right beside the instructions, so that a run of literal shingles is too long.
     """
-    first = _trimmed_head(pieces[0], texts)
-    last = _trimmed_head(pieces[-1][::-1], [text[::-1] for text in texts])[::-1]
-    kept = (first, *(piece for piece in pieces[1:-1] if _is_regular(piece, texts)), last)
+    backwards = [text[::-1] for text in texts]
+    first = _trimmed(pieces[0], lambda head: sum(text.startswith(head) for text in texts), len(texts))
+    last = _trimmed(pieces[-1][::-1], lambda head: sum(text.startswith(head) for text in backwards), len(texts))[::-1]
+    inner = [_trimmed_inner(piece, texts) for piece in pieces[1:-1]]
+    kept = (first, *(piece for piece in inner if piece and _is_regular(piece, texts)), last)
     while len(kept) > 2 and not _fits(kept, texts):
         kept = _without_rarest(kept, texts)
     if _fits(kept, texts):
@@ -83,13 +86,23 @@ def _keep_common(pieces: tuple[str, ...], texts: list[str]) -> tuple[str, ...]:
     return next((simpler for simpler in ((first, ""), ("", last)) if _fits(simpler, texts)), ("", ""))
 
 
-def _trimmed_head(piece: str, texts: list[str]) -> str:
-    """The longest head of `piece`, cut at the end of a token, that nearly all texts begin with."""
+def _trimmed_inner(piece: str, texts: list[str]) -> str:
+    head = _trimmed(piece, lambda part: sum(part in text for text in texts), len(texts))
+    return _trimmed(head[::-1], lambda part: sum(part[::-1] in text for text in texts), len(texts))[::-1]
+
+
+def _trimmed(piece: str, n_holding: Callable[[str], int], n_texts: int) -> str:
+    """The longest head of `piece`, cut at the end of a token, that nearly all texts hold; a few tokens shorter where
+    that makes more texts hold it, for then those tokens are the input's."""
     ends = [match.end() for match in TOKEN.finditer(piece)]
+    counts: list[tuple[int, int]] = []
     for end in reversed(ends):
-        if sum(text.startswith(piece[:end]) for text in texts) >= LITERAL_SHARE * len(texts):
-            return piece[:end]
-    return ""
+        n = n_holding(piece[:end])
+        if n >= LITERAL_SHARE * n_texts:
+            counts.append((n, end))
+        if len(counts) > _MAX_TRIMMED:
+            break
+    return piece[: max(counts)[1]] if counts else ""
 
 
 def _is_regular(piece: str, texts: list[str]) -> bool:

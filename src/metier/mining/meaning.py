@@ -97,13 +97,10 @@ def _majority(votes: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 
 def _fit_judge(inputs: Sequence[str], told: Sequence[int]) -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import Normalizer
+    from sklearn.naive_bayes import ComplementNB
 
-    known = [index for index, part in enumerate(told) if part >= 0][:4_000]
-    model = make_pipeline(Normalizer(), LogisticRegression(max_iter=200, C=20.0))
-    return model.fit(hashed_words([inputs[index] for index in known]), [told[index] for index in known])
+    known = [index for index, part in enumerate(told) if part >= 0]
+    return ComplementNB().fit(hashed_words([inputs[index] for index in known]), [told[index] for index in known])
 
 
 def _name_answers(inputs: Sequence[str], answers: Sequence[Answer], smallest: int, seed: int) -> list[str]:
@@ -120,8 +117,8 @@ def _name_answers(inputs: Sequence[str], answers: Sequence[Answer], smallest: in
         elif answer.wrapper:
             named[index] = f"key {answer.wrapper}"
     if len(bare) >= smallest:
-        labels = [answers[index].key for index in bare]
-        for index, name in zip(bare, _name_labels([inputs[i] for i in bare], labels, smallest, seed), strict=True):
+        named_labels = _name_labels([inputs[i] for i in bare], [answers[i] for i in bare], smallest, seed)
+        for index, name in zip(bare, named_labels, strict=True):
             named[index] = name
     return named
 
@@ -153,21 +150,25 @@ def _components(nodes: set[str], edges: Sequence[tuple[str, str]]) -> list[set[s
     return list({id(component): component for component in owner.values()}.values())
 
 
-def _name_labels(inputs: Sequence[str], labels: Sequence[str], smallest: int, seed: int) -> list[str]:
+def _name_labels(inputs: Sequence[str], answers: Sequence[Answer], smallest: int, seed: int) -> list[str]:
     """Which job each bare short answer belongs to: labels are grouped by their style and by the inputs they are given to."""
+    labels = [answer.key for answer in answers]
+    spelling = {answer.key: answer.value for answer in reversed(answers)}
     counts = Counter(labels)
     if seen_share(counts.values()) < MIN_SEEN:
         return [OPEN_PART] * len(labels)
     recurring = [label for label, n in counts.most_common(_MAX_LABELS) if n >= 2]
-    groups = _group_labels(inputs, labels, recurring, smallest, seed)
-    most_common = Counter(groups[label] for label in labels if label in groups).most_common()
-    name = {group: f"labels {rank}" for rank, (group, _) in enumerate(most_common)}
+    groups = _group_labels(inputs, labels, {label: spelling[label] for label in recurring}, smallest, seed)
+    name: dict[int, str] = {}
+    for label in recurring:
+        name.setdefault(groups[label], f"labels such as {spelling[label]}")
     return [name[groups[label]] if label in groups else "" for label in labels]
 
 
 def _group_labels(
-    inputs: Sequence[str], labels: Sequence[str], recurring: Sequence[str], smallest: int, seed: int
+    inputs: Sequence[str], labels: Sequence[str], recurring: dict[str, str], smallest: int, seed: int
 ) -> dict[str, int]:
+    """A group for each recurring label (a key of `recurring`, whose value is how it is spelt)."""
     from sklearn.cluster import AgglomerativeClustering
     from sklearn.metrics import silhouette_score
 
@@ -184,7 +185,7 @@ def _group_labels(
     return dict(zip(recurring, best_groups.tolist(), strict=True))
 
 
-def _label_points(inputs: Sequence[str], labels: Sequence[str], recurring: Sequence[str], seed: int) -> Floats:
+def _label_points(inputs: Sequence[str], labels: Sequence[str], recurring: dict[str, str], seed: int) -> Floats:
     """A point a label: the mean features of the inputs it is given to, beside its own style; shape (labels, features)."""
     features = np.hstack([writing_features(inputs), topic_features(inputs, seed)])
     place = {label: index for index, label in enumerate(recurring)}
@@ -192,9 +193,9 @@ def _label_points(inputs: Sequence[str], labels: Sequence[str], recurring: Seque
     sums = np.zeros((len(recurring), features.shape[1]))
     np.add.at(sums, owner[owner >= 0], features[owner >= 0])
     means = sums / np.bincount(owner[owner >= 0], minlength=len(recurring))[:, None]
-    return np.hstack([means, np.array([_label_style(label) for label in recurring])])
+    return np.hstack([means, np.array([_label_style(spelling) for spelling in recurring.values()])])
 
 
 def _label_style(label: str) -> tuple[float, ...]:
     n = max(len(label), 1)
-    return float("_" in label), float(" " in label), n / 20, sum(map(str.isdigit, label)) / n
+    return sum(map(str.isupper, label)) / n, float("_" in label), float(" " in label), n / 20, sum(map(str.isdigit, label)) / n
