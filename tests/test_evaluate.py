@@ -83,6 +83,7 @@ class Scripted:
     model: str = "scripted"
     name: str = "scripted"
     condition: str = "in the test"
+    caveat: str = ""
     asked: list[Question] = field(default_factory=list)
 
     def answer(self, questions, *, progress=silent):
@@ -457,6 +458,15 @@ def test_confusions_are_most_frequent_first(specialist):
     first, second = found.candidates[0].confusions
     assert (first.truth, first.answer, first.n, first.share) == ("billing", "delivery", 20, 0.2)
     assert (second.truth, second.answer, second.n, second.share) == ("delivery", "refund", 10, 0.1)
+
+
+def test_a_simulated_generalist_is_called_so(specialist):
+    rows = many(300)
+    generalist = make_generalist(GeneralistSettings(backend="simulated", model="gpt-x"), dataset(rows), seed=1)
+    found = evaluate([specialist(rows)], generalist, dataset(rows), SETTINGS)
+    assert (found.candidates[1].name, found.candidates[1].model) == ("simulated gpt-x", "gpt-x")
+    assert any("simulated" in note and "proves nothing" in note for note in found.notes)
+    assert "table against simulated gpt-x: " in found.summary
 
 
 def test_the_same_seed_gives_the_same_evaluation(specialist):

@@ -105,6 +105,7 @@ def evaluate(
     comparisons = _compare(answered, reference, settings)
     champion = _champion(answered, candidates, comparisons, reference, settings)
     unseen = unseen_labels(dataset, reference.items)
+    caveats = (generalist.caveat,) if generalist is not None and generalist.caveat else ()
     return Evaluation(
         task_id=dataset.task_id,
         task_name=dataset.task_name,
@@ -119,7 +120,7 @@ def evaluate(
         basis=reference.basis,
         n_judged=reference.items.height,
         unseen_labels=unseen,
-        notes=(*reference.notes, *notes_for(candidates, unseen)),
+        notes=(*reference.notes, *caveats, *notes_for(candidates, unseen)),
     )
 
 

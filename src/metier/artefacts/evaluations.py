@@ -69,7 +69,7 @@ class CandidateScore:
     and are in `n_failed`; items never asked (budget reached) are in `n_not_asked` and in no score.
 
     Where the evaluation's basis is the teacher, `accuracy` and `macro_f1` of a specialist are agreement with it, and those
-    of a generalist are not scored: its own answers cannot judge it.
+    of a generalist are not scored: its own answers cannot judge it. `model` is the name by which a list price is found.
     """
 
     name: str
@@ -87,6 +87,7 @@ class CandidateScore:
     ood: OodScore | None
     confusions: tuple[Confusion, ...]
     failures: tuple[tuple[str, int], ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)

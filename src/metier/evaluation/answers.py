@@ -52,6 +52,7 @@ class CandidateAnswers:
     ood_answers: tuple[str, ...] = ()
     ood_answer_scores: FloatArray | None = None
     ood_scores_out: FloatArray | None = None
+    model: str = ""
 
     def correct(self, outputs: Sequence[str]) -> BoolArray:
         """(n,) whether each answer equals the label; failures are wrong."""
@@ -124,6 +125,7 @@ def answer_with_generalist(
         input_tokens_mean=_mean([reply.input_tokens for reply in replies]),
         output_tokens_mean=_mean([reply.output_tokens for reply in replies]),
         cost_usd_per_1000=1000 * _mean([_cost(reply, generalist.model) for reply in replies if reply.asked]),
+        model=generalist.model,
     )
 
 

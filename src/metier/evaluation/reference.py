@@ -53,7 +53,8 @@ def choose_reference(dataset: Dataset, min_truth_items: int) -> Reference:
     if n_truth >= max(min_truth_items, 1):
         note = (
             f"{n - n_truth:,} of {n:,} test items have only the teacher's answer; they cannot tell which side is right and "
-            f"are left out of every score. Scores stand on the {n_truth:,} items with a truth."
+            f"are left out of every score. Scores stand on the {n_truth:,} items with a truth, which people chose to "
+            "judge: they need not be like the rest."
         )
         return Reference(frame, "truth", has_truth, f"{described}; judged on the {n_truth:,} with a truth", (note,))
     notes = [

@@ -63,6 +63,7 @@ def score_candidate(
         ood=_ood(one, groups, ood_groups, level, seed),
         confusions=_confusions(truth, given, n_confusions) if scored else (),
         failures=tuple(sorted(failures.items(), key=lambda pair: (-pair[1], pair[0]))),
+        model=one.model,
     )
 
 

@@ -35,6 +35,7 @@ class LocalGguf:
     model: str
     prompt: str = ""
     cache_path: Path | None = None
+    caveat: str = ""
 
     @property
     def name(self) -> str:

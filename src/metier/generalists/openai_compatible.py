@@ -47,6 +47,7 @@ class OpenAICompatible:
     max_output_tokens: int = 512
     cache_path: Path | None = None
     backoff_first_s: float = 0.5
+    caveat: str = ""
 
     @property
     def name(self) -> str:

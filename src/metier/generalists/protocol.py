@@ -89,6 +89,11 @@ class Generalist(Protocol):
         """Under what conditions `latency_s` was measured."""
         ...
 
+    @property
+    def caveat(self) -> str:
+        """What a reader must know before trusting these answers; empty where there is nothing."""
+        ...
+
     def answer(self, questions: Sequence[Question], *, progress: Progress = silent) -> list[GeneralistAnswer]:
         """One answer a question, in their order; what could not be answered says why in `failure`.
 

@@ -29,6 +29,7 @@ class Replay:
     by_id: Mapping[str, Recorded] | None = None
     by_input: Mapping[str, Recorded] | None = None
     condition: str = "as recorded"
+    caveat: str = ""
 
     @property
     def name(self) -> str:
