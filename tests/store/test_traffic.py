@@ -52,7 +52,7 @@ def batch(*traces: Trace, refused: tuple[Refused, ...] = ()) -> Batch:
 
 def begin(store: TrafficStore, sha256: str = "a") -> int:
     return store.begin_import(
-        path="log.jsonl", sha256=sha256, size_bytes=1, format="openai-log", dataset=None, now=1.0
+        path="logs/log.jsonl", sha256=sha256, size_bytes=1, format="openai-log", dataset=None, now=1.0
     ).id
 
 
@@ -145,6 +145,8 @@ def test_quarantine_holds_position_reason_excerpt_and_full_size_once(store: Traf
     assert store.quarantine_rows(reason="not JSON").height == 1
     assert store.quarantine_rows(1, offset=1)["line"].to_list() == [9]
     assert store.quarantine_rows(path="other").height == 0
+    assert store.quarantine_rows(path="og.jsonl").height == 0
+    assert store.quarantine_counts("logs/log.jsonl") == store.quarantine_counts("log.jsonl")
     assert store.quarantine_counts("log.jsonl") == {"NUL bytes": 1, "not JSON": 1}
 
 

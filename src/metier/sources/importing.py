@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -168,7 +169,13 @@ def _plan(
 
 def stem(path: Path) -> str:
     """The file's name without its endings: train.jsonl.gz is `train`."""
-    return path.name.split(".", 1)[0] or path.name
+    name = _name(Path(path.name))
+    return name.split(".", 1)[0] or name
+
+
+def _name(path: Path) -> str:
+    """The path as text that can be stored, also where the file system holds a name that is no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _import_file(
@@ -187,7 +194,7 @@ def _import_file(
     # How the bytes were read belongs to what was imported: other columns give other traces.
     reading = "/".join(filter(None, (plan.layout.format, encoding, context.input_column, context.output_column)))
     before = store.begin_import(
-        path=str(plan.path),
+        path=_name(plan.path),
         sha256=digest,
         size_bytes=plan.size_bytes,
         format=reading,
@@ -252,7 +259,7 @@ def _report(
     known = before is not None and before.done
     empty: dict[str, int] = {}
     return FileReport(
-        path=str(plan.path),
+        path=_name(plan.path),
         format=plan.layout.format,
         dataset=plan.dataset,
         size_bytes=plan.size_bytes,

@@ -16,7 +16,7 @@ from metier.artefacts.traffic import Trace
 from metier.sources.messages import answer_text, content_text, normal_messages, parameters, to_json
 from metier.sources.outcomes import Flawed, Outcome, Rejected, Skipped
 from metier.sources.traces import Context, content_id
-from metier.sources.values import Warnings, feedback, first, mapping, number, text, time_s, tokens
+from metier.sources.values import Warnings, elapsed_s, feedback, first, mapping, number, text, time_s, tokens
 
 _TYPES = frozenset(
     {"GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL"}
@@ -29,7 +29,11 @@ def recognises(record: object) -> bool:
     if not isinstance(record, dict):
         return False
     kind = record.get("type")
-    if isinstance(kind, str) and kind in _TYPES and ("startTime" in record or "start_time" in record or "traceId" in record):
+    if (
+        isinstance(kind, str)
+        and kind in _TYPES
+        and ("startTime" in record or "start_time" in record or "traceId" in record)
+    ):
         return True
     return "input" in record and "output" in record and sum(name in record for name in _OWN_KEYS) >= 1
 
@@ -154,9 +158,8 @@ def _cost(record: Mapping[str, Any], warnings: Warnings) -> float | None:
 
 def _latency(record: Mapping[str, Any], start: float | None, warnings: Warnings) -> float | None:
     end = time_s(first(record, "endTime", "end_time"), warnings)
-    if start is not None and end is not None and end >= start:
-        return end - start
-    return number(record.get("latency"), "latency_s", warnings)
+    spent = elapsed_s(start, end)
+    return spent if spent is not None else number(record.get("latency"), "latency_s", warnings)
 
 
 def _score(record: Mapping[str, Any]) -> object:

@@ -15,7 +15,19 @@ from metier.artefacts.traffic import Trace
 from metier.sources.messages import answer_text, normal_messages, parameters
 from metier.sources.outcomes import Flawed, Outcome, Rejected
 from metier.sources.traces import Context, content_id
-from metier.sources.values import Names, Warnings, any_of, feedback, first, mapping, number, text, time_s, tokens
+from metier.sources.values import (
+    Names,
+    Warnings,
+    any_of,
+    elapsed_s,
+    feedback,
+    first,
+    mapping,
+    number,
+    text,
+    time_s,
+    tokens,
+)
 
 _GROUPS = Names(
     "group",
@@ -189,8 +201,7 @@ def _latency(record: Mapping[str, Any], start: float | None, warnings: Warnings)
     if milliseconds is not None:
         found = number(milliseconds, "latency_ms", warnings)
         return None if found is None else found / 1000.0
-    end = time_s(any_of(record, _ENDS), []) if start is not None else None
-    return end - start if end is not None and start is not None and end >= start else None
+    return elapsed_s(start, time_s(any_of(record, _ENDS), []))
 
 
 def _no_messages(record: Mapping[str, Any], found: Rejected) -> Rejected:

@@ -19,7 +19,7 @@ from metier.artefacts.traffic import Trace
 from metier.sources.messages import answer_text, normal_messages, parameters
 from metier.sources.outcomes import Flawed, Outcome, Rejected, Skipped
 from metier.sources.traces import Context, content_id
-from metier.sources.values import Warnings, first, mapping, number, text, time_s, tokens
+from metier.sources.values import Warnings, elapsed_s, first, mapping, number, text, time_s, tokens
 
 _NUMBERED = (
     (re.compile(r"gen_ai\.prompt\.(\d{1,6})\.(\w+)$"), re.compile(r"gen_ai\.completion\.(\d{1,6})\.(\w+)$")),
@@ -245,7 +245,8 @@ def _tokens(attributes: Mapping[str, Any], new: str, old: str, warnings: Warning
 
 
 def _latency(span: Mapping[str, Any], start: float | None, end: float | None, warnings: Warnings) -> float | None:
-    if start is not None and end is not None and end >= start:
-        return end - start
+    spent = elapsed_s(start, end)
+    if spent is not None:
+        return spent
     milliseconds = number(first(span, "duration_ms", "durationMs"), "latency_s", warnings)
     return None if milliseconds is None else milliseconds / 1000.0

@@ -158,9 +158,14 @@ def read_csv(stream: io.BufferedReader, max_line_bytes: int) -> Iterator[Item]:
             if not values:
                 continue
             if names is None:
-                names = values
+                names = [_readable(name) for name in values]
                 continue
             yield _row(names, values, lines)
+
+
+def _readable(name: str) -> str:
+    """A column's name without what no text may hold."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def _csv_problem(problem: csv.Error, lines: _Rows) -> Rejected:

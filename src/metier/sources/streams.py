@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import zlib
 from collections.abc import Callable
@@ -13,9 +12,11 @@ from typing import Any
 from metier.errors import BadInput
 
 CHUNK_BYTES = 1 << 20
+# zlib's sign for "with gzip's header and checksum".
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 GZIP_MAGIC = b"\x1f\x8b"
 # What reading a gzip file that was cut off or altered may raise.
-DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
+DAMAGED = (EOFError, zlib.error)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -122,23 +123,38 @@ def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
 
 
 class _Unzipped(io.RawIOBase):
-    """A gzip stream as raw bytes (GzipFile alone would peek beyond its own buffer)."""
+    """A gzip stream of one or more members, unpacked. Gives all that can be unpacked before it raises one of DAMAGED
+    (the gzip module would lose up to a buffer's worth)."""
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self._stream = stream
-        self._file = gzip.GzipFile(fileobj=stream, mode="rb")
+        self._member: Any = None
+        self._packed = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer)
-        data = self._file.read(min(len(view), CHUNK_BYTES))
-        view[: len(data)] = data
-        return len(data)
+        while True:
+            self._packed = self._packed or self._stream.read1(CHUNK_BYTES)
+            if self._member is None:
+                # Zeros after a member are padding.
+                self._packed = self._packed.lstrip(b"\x00")
+                if not self._packed and not self._stream.peek(1):
+                    return 0
+                self._member = zlib.decompressobj(_GZIP_WINDOW)
+            if not self._packed:
+                raise EOFError("it ends in the middle")
+            data = self._member.decompress(self._packed, len(view))
+            self._packed = self._member.unconsumed_tail
+            if self._member.eof:
+                self._packed, self._member = self._member.unused_data, None
+            if data:
+                view[: len(data)] = data
+                return len(data)
 
     def close(self) -> None:
-        self._file.close()
         self._stream.close()
         super().close()
 

@@ -127,6 +127,12 @@ def _epoch_time(value: float) -> float | None:
     return None
 
 
+def elapsed_s(start: float | None, end: float | None) -> float | None:
+    """Seconds from start to end, to the microsecond (a double holds today's epoch times no finer); None where it is
+    unknown or negative."""
+    return round(end - start, 6) if start is not None and end is not None and end >= start else None
+
+
 def text(value: object) -> str | None:
     """A short name or id as text; None for nothing and for lists and objects."""
     if isinstance(value, str):

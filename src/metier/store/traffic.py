@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from sqlalchemy import Connection, Row, Select, Table, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, bindparam, func, or_, select, update
 
 from metier.artefacts.traffic import TRACE_SCHEMA, Trace
 from metier.errors import BadInput, StoreBusy
@@ -249,7 +249,7 @@ class TrafficStore:
         query = select(quarantine.c.reason, func.count()).group_by(quarantine.c.reason)
         query = query.order_by(func.count().desc(), quarantine.c.reason)
         if path is not None:
-            query = query.where(quarantine.c.path == path)
+            query = query.where(_of_file(path))
         with self._reading() as connection:
             return {reason: int(n) for reason, n in connection.execute(query)}
 
@@ -263,7 +263,7 @@ class TrafficStore:
         if reason is not None:
             query = query.where(quarantine.c.reason == reason)
         if path is not None:
-            query = query.where(quarantine.c.path == path)
+            query = query.where(_of_file(path))
         if limit is not None:
             query = query.limit(limit).offset(offset)
         kinds = dict.fromkeys(names, pl.String()) | {"line": pl.Int64(), "size_bytes": pl.Int64(), "time": pl.Float64()}
@@ -359,6 +359,11 @@ def _take_judgement(done: _Sorted, trace: Trace, seen: _Known, known: dict[str, 
     done.judged[trace.id] = judgement.feedback, judgement.correction
     new, old = row_digest(trace.id, *judgement), row_digest(trace.id, *seen)
     done.digest = add_digests(done.digest, new, -old)
+
+
+def _of_file(path: str) -> ColumnElement[bool]:
+    """The file by the path it was imported under, or by its name alone."""
+    return or_(quarantine.c.path == path, quarantine.c.path.endswith(f"/{path}", autoescape=True))
 
 
 def _quarantine_row(line: Refused, import_id: int, path: str, now: float) -> tuple[Any, ...]:
