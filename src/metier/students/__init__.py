@@ -1,0 +1,23 @@
+"""Small models that can be trained, behind one contract."""
+
+from __future__ import annotations
+
+from metier.students.base import Answers, EpochPoint, FitSummary, LabelledTexts, Option, Predictor, Student
+from metier.students.encoder.student import EncoderStudent
+from metier.students.linear.student import LinearStudent
+
+# Cheapest first: the ladder is climbed in this order.
+STUDENTS: dict[str, Student] = {"linear": LinearStudent(), "encoder": EncoderStudent()}
+
+__all__ = [
+    "STUDENTS",
+    "Answers",
+    "EncoderStudent",
+    "EpochPoint",
+    "FitSummary",
+    "LabelledTexts",
+    "LinearStudent",
+    "Option",
+    "Predictor",
+    "Student",
+]

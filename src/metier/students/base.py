@@ -1,0 +1,181 @@
+"""The contract of the small models that can be trained: what a student takes, gives and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.errors import BadInput, NotEnoughData
+from metier.progress import Progress
+
+Option = str | int | float | bool | None
+FloatArray = npt.NDArray[np.float64]
+ProbabilityArray = npt.NDArray[np.float32]
+LabelArray = npt.NDArray[np.object_]
+
+MIN_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Texts with the label of each; `groups`, where given, names what must stay together when it is split again."""
+
+    inputs: tuple[str, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, other in (("labels", self.labels), ("groups", self.groups)):
+            if other is not None and len(other) != len(self.inputs):
+                raise BadInput(f"{len(self.inputs)} inputs but {len(other)} {name}: give one for each input.")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, places: Sequence[int] | npt.NDArray[np.int64]) -> LabelledTexts:
+        """The texts at these places, in their order."""
+        return LabelledTexts(
+            tuple(self.inputs[i] for i in places),
+            tuple(self.labels[i] for i in places),
+            None if self.groups is None else tuple(self.groups[i] for i in places),
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a student says about n inputs over k classes.
+
+    labels (n,) object array of str. scores (n,) in [0, 1]: one figure that ranks the student's own mistakes, low for
+    foreign inputs too. ood_scores (n,): higher is more foreign. probabilities (n, k), rows sum to 1, columns in the
+    order of `classes_`; they are calibrated for inputs of the known classes and know nothing of foreignness.
+    """
+
+    labels: LabelArray
+    scores: FloatArray
+    ood_scores: FloatArray
+    probabilities: ProbabilityArray
+
+
+@dataclass(frozen=True)
+class EpochPoint:
+    """The tune split after an epoch: mean negative log-likelihood (nats) and accuracy in [0, 1]; NaN if not measured."""
+
+    epoch: int
+    train_loss: float
+    tune_loss: float
+    tune_accuracy: float
+    wall_s: float
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """How a training went. `tune_accuracy` is that of the exported form; `wall_s` spans export and earlier, killed runs."""
+
+    student: str
+    base_model: str
+    licence: str
+    n_train: int
+    n_tune: int
+    classes: tuple[str, ...]
+    tune_accuracy: float
+    wall_s: float
+    epochs: int
+    curve: tuple[EpochPoint, ...]
+    precision: str
+    precision_reason: str
+    size_bytes: int
+    versions: dict[str, str]
+    notes: tuple[str, ...] = field(default=())
+
+
+class Predictor(Protocol):
+    """A trained student in its exported form."""
+
+    @property
+    def classes_(self) -> tuple[str, ...]:
+        """The labels it can give, sorted."""
+        ...
+
+    def predict(self, inputs: Sequence[str]) -> Answers:
+        """Answer every input, in order; no inputs give empty arrays."""
+        ...
+
+
+class Student(Protocol):
+    """A kind of small model that can be trained."""
+
+    @property
+    def name(self) -> str:
+        """The name it has in the registry."""
+        ...
+
+    def fit(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+    ) -> FitSummary:
+        """Train, export into `folder` and write meta.json last.
+
+        Called again on the same folder with the same arguments it goes on from the last checkpoint, or gives back the
+        summary of a training that is done. Raises BadInput on options it does not know, NotEnoughData below two classes.
+        """
+        ...
+
+    def load(self, folder: Path) -> Predictor:
+        """The exported form, without torch and from formats that cannot run code; raises BadArtefact if altered."""
+        ...
+
+
+def classes_of(train: LabelledTexts) -> tuple[str, ...]:
+    """The labels of `train`, sorted. Raises NotEnoughData where there are fewer than two."""
+    classes = tuple(sorted(set(train.labels)))
+    if len(classes) < MIN_CLASSES:
+        seen = f"only {classes[0]!r}" if classes else "none"
+        raise NotEnoughData(f"A classifier needs {MIN_CLASSES} classes or more to learn; the train split has {seen}.")
+    return classes
+
+
+def label_places(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(n,) the place of every label in `classes`; -1 for a label that is not among them (never answered right)."""
+    place = {label: i for i, label in enumerate(classes)}
+    return np.array([place.get(label, -1) for label in labels], dtype=np.int64)
+
+
+def as_labels(places: npt.NDArray[np.int64], classes: Sequence[str]) -> LabelArray:
+    """(n,) object array of the labels at `places`."""
+    table = np.empty(len(classes), dtype=object)
+    table[:] = classes
+    return table[places]
+
+
+def merged_options(given: Mapping[str, Option], defaults: Mapping[str, Option], student: str) -> dict[str, Option]:
+    """`defaults` overridden by `given`. Raises BadInput for a name not in `defaults` or a value of another type."""
+    merged = dict(defaults)
+    for name, value in given.items():
+        if name not in defaults:
+            raise BadInput(f"The student {student!r} has no option {name!r}; it has: {', '.join(sorted(defaults))}.")
+        merged[name] = _as_type_of(defaults[name], value, name)
+    return merged
+
+
+def _as_type_of(default: Option, value: Option, name: str) -> Option:
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(default, bool) and isinstance(value, bool)
+    elif isinstance(default, float):
+        fits = isinstance(value, int | float)
+        value = float(value) if isinstance(value, int | float) else value
+    else:
+        fits = default is None or isinstance(value, type(default))
+    if not fits:
+        raise BadInput(f"Option {name!r} is {value!r}; give a value like the default, {default!r}.")
+    return value

@@ -1,0 +1,230 @@
+"""The student `encoder`: a small sentence encoder, fine-tuned, exported to ONNX, in int8 where that costs no accuracy."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.errors import BadInput, MissingExtra
+from metier.progress import Progress
+from metier.students.base import (
+    FitSummary,
+    LabelledTexts,
+    Option,
+    classes_of,
+    label_places,
+    merged_options,
+)
+from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
+from metier.students.encoder.predictor import (
+    FILES,
+    HEAD_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    EncoderPredictor,
+    cosine_logits,
+    foreignness,
+    load_encoder,
+)
+from metier.students.exports import done_summary, recipe_of, versions_of, write_arrays, write_meta
+
+# base_model: "minilm" (bundled), "hf:org/name" or a folder. precision: "auto" (int8 if the tune split allows), "int8",
+# "float32". rate and head_rate: AdamW's, at the top of the schedule; layer_decay multiplies the rate once a layer down.
+# scale: the inverse temperature of the cosine head. patience: epochs without progress before an early stop (0: never).
+DEFAULTS: dict[str, Option] = {
+    "base_model": "minilm",
+    "epochs": 5,
+    "batch_size": 64,
+    "rate": 2e-4,
+    "head_rate": 1e-3,
+    "layer_decay": 0.9,
+    "warm_up": 0.1,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.0,
+    "scale": 16.0,
+    "max_tokens": 128,
+    "patience": 2,
+    "precision": "auto",
+    "checkpoint_every_s": 30.0,
+}
+PRECISIONS = ("auto", "int8", "float32")
+_PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
+_WORK = "work"  # checkpoints and both exports; removed when the folder is complete
+_NEEDED = ("torch", "transformers", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True)
+class EncoderStudent:
+    """See the module; `fit` and `load` keep the contract of `students.base.Student`."""
+
+    name: str = "encoder"
+
+    def fit(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+    ) -> FitSummary:
+        """Fine-tune, export and calibrate; `options` override DEFAULTS.
+
+        Raises MissingExtra without torch, BadInput on a base model or option that cannot be used, TrainingFailed where
+        the loss is not a number.
+        """
+        chosen: dict[str, Any] = merged_options(options, DEFAULTS, self.name)
+        if chosen["precision"] not in PRECISIONS:
+            raise BadInput(f"precision is {chosen['precision']!r}; give one of {', '.join(PRECISIONS)}.")
+        recipe = recipe_of(self.name, train, tune, seed, chosen)
+        if (done := done_summary(folder, recipe)) is not None:
+            return done
+        classes = classes_of(train)
+        if any(find_spec(package) is None for package in _NEEDED):
+            raise MissingExtra("train", "Training the student 'encoder'")
+        (folder / _WORK).mkdir(parents=True, exist_ok=True)
+        return _fit(train, tune, classes, folder, recipe, seed, progress, chosen)
+
+    def load(self, folder: Path, threads: int = 1) -> EncoderPredictor:
+        """The exported form on `threads` cores (0: all). Raises BadArtefact naming the file that is wrong."""
+        return load_encoder(folder, threads)
+
+
+def _fit(
+    train: LabelledTexts,
+    tune: LabelledTexts,
+    classes: tuple[str, ...],
+    folder: Path,
+    recipe: str,
+    seed: int,
+    progress: Progress,
+    chosen: dict[str, Any],
+) -> FitSummary:
+    from metier.students.encoder.base_model import find_base_model, read_torch_model
+    from metier.students.encoder.tokens import TextTokenizer
+    from metier.students.encoder.training import Material, Plan
+    from metier.students.encoder.training import train as fine_tune
+
+    work = folder / _WORK
+    progress("Reading the base model", 0, None)
+    base = find_base_model(chosen["base_model"])
+    shutil.copyfile(base.tokenizer_path, folder / TOKENIZER_FILE)
+    tokenizer = TextTokenizer.from_file(base.tokenizer_path, chosen["max_tokens"])
+    y_tune = label_places(tune.labels, classes)
+    material = Material(
+        tokenizer.ids(train.inputs),
+        label_places(train.labels, classes),
+        tokenizer.ids(tune.inputs),
+        y_tune,
+        len(classes),
+    )
+    plan_names = set(Plan.__dataclass_fields__) - {"seed"}
+    plan = Plan(**{name: chosen[name] for name in plan_names}, seed=seed)
+    trained = fine_tune(read_torch_model(base), material, plan, work, recipe, progress)
+
+    exporting = time.perf_counter()
+    exported = _export(trained.encoder, trained.prototypes, material, folder, chosen, progress)
+    write_arrays(folder / HEAD_FILE, {"prototypes": trained.prototypes})
+    model, right = _calibrate(exported.tune_logits, y_tune)
+    summary = FitSummary(
+        student="encoder",
+        base_model=base.name,
+        licence=base.licence,
+        n_train=len(train),
+        n_tune=len(tune),
+        classes=classes,
+        tune_accuracy=right,
+        wall_s=trained.wall_s + time.perf_counter() - exporting,
+        epochs=len(trained.curve),
+        curve=trained.curve,
+        precision=exported.precision,
+        precision_reason=exported.reason,
+        size_bytes=0,
+        versions=versions_of(_PACKAGES),
+        notes=(f"the weights of epoch {trained.best_epoch} of {len(trained.curve)} are kept: best on the tune split",),
+    )
+    more = {"scale": chosen["scale"], "max_tokens": chosen["max_tokens"], "score_model": asdict(model)}
+    summary = write_meta(folder, FILES, recipe, summary, **more)
+    shutil.rmtree(work)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Exported:
+    precision: str
+    reason: str
+    tune_logits: npt.NDArray[np.float64]
+
+
+def _export(
+    encoder: Any,
+    prototypes: npt.NDArray[np.float32],
+    material: Any,
+    folder: Path,
+    chosen: dict[str, Any],
+    progress: Progress,
+) -> _Exported:
+    """Write both forms, ask both the tune split, and keep one as the folder's network."""
+    from metier.students.encoder.export import (
+        FLOAT32_FILE,
+        INT8_FILE,
+        Precision,
+        choose_precision,
+        features_from,
+        write_int8,
+        write_onnx,
+    )
+
+    work, steps = folder / _WORK, 3
+
+    def tune_logits(path: Path) -> npt.NDArray[np.float64]:
+        return cosine_logits(features_from(path, material.tune_ids), prototypes, chosen["scale"])
+
+    progress("Exporting encoder", 0, steps)
+    write_onnx(encoder, work / FLOAT32_FILE)
+    progress("Exporting encoder", 1, steps)
+    logits = {"float32": tune_logits(work / FLOAT32_FILE)}
+    kept = Precision("float32", "asked for")
+    if chosen["precision"] != "float32":
+        write_int8(work / FLOAT32_FILE, work / INT8_FILE)
+        progress("Exporting encoder", 2, steps)
+        logits["int8"] = tune_logits(work / INT8_FILE)
+        right = {name: found.argmax(axis=1) == material.tune_y for name, found in logits.items()}
+        asked = chosen["precision"] == "int8"
+        kept = Precision("int8", "asked for") if asked else choose_precision(right["float32"], right["int8"])
+    shutil.copyfile(work / (INT8_FILE if kept.name == "int8" else FLOAT32_FILE), folder / MODEL_FILE)
+    progress("Exporting encoder", steps, steps)
+    return _Exported(kept.name, kept.reason, logits[kept.name])
+
+
+def _calibrate(logits: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> tuple[ScoreModel, float]:
+    """The score model and the accuracy on the tune split, both of the exported form."""
+    if not len(y):
+        return ScoreModel(1.0, 0.0, 1.0, 0.0, 0.0, 1.0), math.nan
+    temperature = fit_temperature(logits, y)
+    plain = ScoreModel(temperature, 0.0, 1.0, 0.0, 0.0, 1.0)
+    struck = logits.copy()
+    known = np.flatnonzero(y >= 0)
+    struck[known, y[known]] = -np.inf
+    right = logits.argmax(axis=1) == y
+    # A student of two classes that does not know one is sure of the other: nothing foreign can be learnt from it.
+    foreign = struck if logits.shape[1] > 2 else struck[:0]
+    model = fit_score_model(
+        temperature,
+        plain.probabilities(logits).max(axis=1),
+        foreignness(logits),
+        right,
+        plain.probabilities(foreign).max(axis=1),
+        foreignness(foreign),
+    )
+    return model, float(right.mean())

@@ -1,0 +1,185 @@
+"""The student `linear`: n-grams and multinomial logistic regression. Seconds to train, no torch; the baseline."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.special import log_softmax
+
+from metier.progress import Progress
+from metier.students.base import EpochPoint, FitSummary, LabelledTexts, Option, classes_of, label_places, merged_options
+from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
+from metier.students.exports import (
+    done_summary,
+    epoch_points,
+    read_arrays,
+    recipe_of,
+    versions_of,
+    write_arrays,
+    write_json,
+    write_meta,
+)
+from metier.students.linear.ngrams import fit_ngrams
+from metier.students.linear.predictor import (
+    FILES,
+    LinearPredictor,
+    foreignness,
+    load_linear,
+    meta_of,
+    read_scorer,
+    write_export,
+)
+from metier.students.linear.softmax import Weights, train_epoch
+
+IntArray = npt.NDArray[np.int64]
+
+# epochs: AdaGrad's passes over the data. min_texts: texts that a character gram must occur in.
+DEFAULTS: dict[str, Option] = {"epochs": 5, "min_texts": 2}
+
+# Weights are held three times in float32 while training (values, squared gradients, checkpoint): about 1 GiB at most.
+_MAX_WEIGHTS = 80_000_000
+_GRAMS_RANGE = (20_000, 300_000)
+_CHECKPOINT_EVERY_S = 20.0
+_CHECKPOINT = "checkpoint.npz"
+_CHECKPOINT_STATE = "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class LinearStudent:
+    """See the module; `fit` and `load` keep the contract of `students.base.Student`."""
+
+    name: str = "linear"
+
+    def fit(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+    ) -> FitSummary:
+        """Train and export. Options: epochs (int), min_texts (int)."""
+        chosen = merged_options(options, DEFAULTS, self.name)
+        recipe = recipe_of(self.name, train, tune, seed, chosen)
+        if (done := done_summary(folder, recipe)) is not None:
+            return done
+        folder.mkdir(parents=True, exist_ok=True)
+        return _fit(
+            train, tune, folder, recipe, seed, progress, int(chosen["epochs"] or 0), int(chosen["min_texts"] or 1)
+        )
+
+    def load(self, folder: Path) -> LinearPredictor:
+        """The exported form. Raises BadArtefact naming the file that is missing or was altered."""
+        return load_linear(folder)
+
+
+def _fit(
+    train: LabelledTexts,
+    tune: LabelledTexts,
+    folder: Path,
+    recipe: str,
+    seed: int,
+    progress: Progress,
+    epochs: int,
+    min_texts: int,
+) -> FitSummary:
+    started = time.perf_counter()
+    classes = classes_of(train)
+    low, high = _GRAMS_RANGE
+    grams = fit_ngrams(train.inputs, min_texts, max(low, min(high, _MAX_WEIGHTS // len(classes))))
+    x, x_tune = grams.matrix(train.inputs), grams.matrix(tune.inputs)
+    y, y_tune = label_places(train.labels, classes), label_places(tune.labels, classes)
+    state, curve, before_s = _resume(folder, recipe, len(grams.grams), len(classes))
+    saved = time.perf_counter()
+    for epoch in range(len(curve), epochs):
+        progress("Training linear", epoch, epochs)
+        loss = train_epoch(state, x, y, epoch, epochs, seed)
+        wall_s = before_s + time.perf_counter() - started
+        curve.append(EpochPoint(epoch + 1, loss, *_tune_figures(state, x_tune, y_tune), wall_s))
+        if time.perf_counter() - saved > _CHECKPOINT_EVERY_S:
+            _save(folder, recipe, state, curve)
+            saved = time.perf_counter()
+    progress("Training linear", epochs, epochs)
+    write_export(folder, grams, state)
+    model, right = _calibrate(folder, tune, y_tune)
+    for name in (_CHECKPOINT, _CHECKPOINT_STATE):
+        (folder / name).unlink(missing_ok=True)
+    summary = FitSummary(
+        student="linear",
+        base_model="",
+        licence="",
+        n_train=len(train),
+        n_tune=len(tune),
+        classes=classes,
+        tune_accuracy=right,
+        wall_s=before_s + time.perf_counter() - started,
+        epochs=len(curve),
+        curve=tuple(curve),
+        precision="float16",
+        precision_reason="weights stored in 16 bits; the tune accuracy is that of the stored weights",
+        size_bytes=0,
+        versions=versions_of(["numpy", "scipy"]),
+    )
+    return write_meta(folder, FILES, recipe, summary, **meta_of(model))
+
+
+def _calibrate(folder: Path, tune: LabelledTexts, y: IntArray) -> tuple[ScoreModel, float]:
+    """The score model and the accuracy on the tune split, both of the weights as they were written."""
+    if not len(tune):
+        return ScoreModel(1.0, 0.0, 1.0, 0.0, 0.0, 1.0), math.nan
+    logits = read_scorer(folder).logits(tune.inputs)
+    temperature = fit_temperature(logits, y)
+    right = logits.argmax(axis=1) == y
+    confidence, foreign = _views(logits, temperature)
+    struck = logits.astype(np.float64)
+    known = np.flatnonzero(y >= 0)
+    struck[known, y[known]] = -np.inf
+    # A student of two classes that does not know one is sure of the other: nothing foreign can be learnt from it.
+    foreign_seen = _views(struck, temperature) if logits.shape[1] > 2 else (np.empty(0), np.empty(0))
+    return fit_score_model(temperature, confidence, foreign, right, *foreign_seen), float(right.mean())
+
+
+def _views(
+    logits: npt.NDArray[np.floating], temperature: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    probabilities = ScoreModel(temperature, 0.0, 1.0, 0.0, 0.0, 1.0).probabilities(logits)
+    return probabilities.max(axis=1), foreignness(probabilities, logits)
+
+
+def _tune_figures(state: Weights, x: csr_array, y: IntArray) -> tuple[float, float]:
+    """Mean negative log-likelihood over the labels that are known, and accuracy; NaN without a tune split."""
+    if not len(y):
+        return math.nan, math.nan
+    logits = state.logits(x)
+    known = np.flatnonzero(y >= 0)
+    losses = -log_softmax(logits[known], axis=1)[np.arange(len(known)), y[known]]
+    return float(losses.mean()) if len(known) else math.nan, float((logits.argmax(axis=1) == y).mean())
+
+
+def _resume(folder: Path, recipe: str, n_grams: int, n_classes: int) -> tuple[Weights, list[EpochPoint], float]:
+    path = folder / _CHECKPOINT_STATE
+    fresh = Weights.zeros(n_grams, n_classes)
+    if not path.exists():
+        return fresh, [], 0.0
+    kept = json.loads(path.read_bytes())
+    arrays = read_arrays(folder / _CHECKPOINT)
+    if kept["recipe"] != recipe or int(arrays["epochs"]) != len(kept["curve"]):
+        return fresh, [], 0.0
+    curve = list(epoch_points(kept["curve"]))
+    names = ("weights", "bias", "weight_squares", "bias_squares")
+    return Weights(*(arrays[name] for name in names)), curve, curve[-1].wall_s
+
+
+def _save(folder: Path, recipe: str, state: Weights, curve: list[EpochPoint]) -> None:
+    write_arrays(folder / _CHECKPOINT, {**vars(state), "epochs": np.array(len(curve))})
+    write_json(folder / _CHECKPOINT_STATE, {"recipe": recipe, "curve": [vars(point) for point in curve]})
