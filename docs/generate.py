@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import typer
 from pydantic import BaseModel
 from typer.core import TyperArgument, TyperGroup
 
+from metier.artefacts import datasets, economics, estimates, evaluations, policies, reports, specialists, tasks, traffic
+from metier.artefacts.kinds import KINDS
+from metier.artefacts.manifests import Manifest
 from metier.cli.app import build
 from metier.cli.options import shown
 from metier.project import SECTIONS, ProjectSettings
@@ -17,6 +23,7 @@ from metier.project import SECTIONS, ProjectSettings
 DOCS = Path(__file__).parent
 PAGES = {name: f"{name}.md" for name in SECTIONS} | {"generalist": "generalists.md", "project": "project.md"}
 CLASSES: dict[str, type[BaseModel]] = {**SECTIONS, "project": ProjectSettings}
+_ARTEFACT_MODULES = (datasets, economics, estimates, evaluations, policies, reports, specialists, tasks, traffic)
 _BLOCK = re.compile(r"<!-- settings: (?P<name>\w+) -->.*?<!-- /settings -->", re.DOTALL)
 
 
@@ -49,9 +56,39 @@ def command_reference() -> str:
     return "\n".join(parts)
 
 
+def artefact_pages() -> str:
+    """docs/artefacts.md: every kind of artefact with its fields, and the classes that its fields are made of."""
+    parts = [
+        "# Artefacts",
+        "",
+        "Made from the code by `make docs`. Every kind is a frozen dataclass; on disk its scalars are `payload.json`, its tables",
+        "`<field>.parquet`, its files the folder `folder/`. NaN and infinity are the JSON strings \"NaN\" and \"Infinity\".",
+        "",
+    ]
+    parts += _class_lines(Manifest, "manifest.json")
+    for kind, cls in KINDS.items():
+        parts += _class_lines(cls, f"kind `{kind}`")
+    inner = [cls for module in _ARTEFACT_MODULES for cls in vars(module).values() if _is_inner(cls, module)]
+    for cls in sorted(inner, key=lambda cls: cls.__name__):
+        parts += _class_lines(cls, "")
+    return "\n".join(parts)
+
+
+def _is_inner(cls: object, module: ModuleType) -> bool:
+    own = isinstance(cls, type) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+    return own and cls not in (*KINDS.values(), Manifest)
+
+
+def _class_lines(cls: type, note: str) -> list[str]:
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    rows = [f"| `{field.name}` | `{str(field.type).replace('|', chr(92) + '|')}` |" for field in dataclasses.fields(cls)]
+    title = f"## {cls.__name__}" + (f" ({note})" if note else "")
+    return [title, "", doc, "", "| field | type |", "|---|---|", *rows, ""]
+
+
 def generated() -> dict[Path, str]:
     """Every page that is made or part made from the code, with the text it should have."""
-    pages = {DOCS / "cli.md": command_reference()}
+    pages = {DOCS / "cli.md": command_reference(), DOCS / "artefacts.md": artefact_pages()}
     for page in PAGES.values():
         path = DOCS / page
         pages[path] = page_with_settings(path.read_text(encoding="utf-8"))

@@ -86,6 +86,7 @@ def parse_project(content: dict[str, Any], path: Path) -> Project:
         raise BadSettings(f"{path}: unknown section {sorted(unknown)}; known are {sorted(known)}")
     tasks = content.get("tasks", {})
     sections = {name: content[name] for name in SECTIONS if name in content}
+    _require_tables(path, {"tasks": tasks})
     _require_tables(path, {**sections, **{f"tasks.{name}": table for name, table in tasks.items()}})
     for name, values in sections.items():
         _validated(name, values, where=f"{path} [{name}]")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """The `metier` command."""
-    from metier.cli.app import main as run
+    try:
+        from metier.cli.app import main as run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        # Before the command itself began, or while it was ending: there is nothing to add.
+        sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -45,7 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
 }
 
-_EXIT_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+EXIT_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
 
 
 def build() -> typer.Typer:
@@ -67,20 +68,35 @@ def main() -> None:
     """Run the command line; every foreseen failure is one message and exit code 1."""
     try:
         build()()
-    except MetierError as error:
-        err.print(f"[bold red]metier:[/] {escape(str(error))}", highlight=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("\nStopped. What was finished is stored; the same command goes on from there.")
-        sys.exit(_EXIT_INTERRUPTED)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into this exit code without a word.
+        if stop.code == EXIT_INTERRUPTED:
+            err.print("\nStopped. What was finished is stored; the same command goes on from there.")
+        raise
     except BrokenPipeError:
-        sys.stderr.close()
+        # Whoever read our output has gone (head, less); Python must not try to flush to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if _disk_full(error):
+            message = "the disk is full. Nothing stored was harmed; free some space and run the same command again."
+        elif isinstance(error, MetierError):
+            message = str(error)
+        else:
             raise
-        err.print("[bold red]metier:[/] the disk is full. Nothing stored was harmed; free some space and run it again.")
+        err.print(f"[bold red]metier:[/] {escape(message)}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _disk_full(error: BaseException) -> bool:
+    """Whether a full disk is behind an error; libraries that write files wrap it in exceptions of their own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        full = isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left on device" in str(seen) or "disk is full" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:

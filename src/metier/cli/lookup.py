@@ -10,7 +10,6 @@ from rapidfuzz import process
 from metier.artefacts.datasets import Dataset
 from metier.artefacts.evaluations import Evaluation
 from metier.artefacts.manifests import Manifest
-from metier.artefacts.policies import Policy
 from metier.artefacts.specialists import Specialist
 from metier.artefacts.tasks import Audit, TaskAudit
 from metier.cli.session import Session
@@ -98,12 +97,6 @@ def best_student(at: Session, dataset: Manifest) -> str:
     if not scored:
         raise NotFound(f"the evaluation of '{dataset.task}' scored no specialist")
     return max(scored, key=lambda one: one.accuracy.value).name
-
-
-def priced_specialist(at: Session, dataset: Manifest, policy: Policy | None) -> Stored:
-    """The specialist that the policy is of; without a policy the best of the evaluation."""
-    trained = specialists(at, dataset)
-    return trained[policy.student if policy else best_student(at, dataset)]
 
 
 def audited_task(at: Session, dataset: Manifest) -> TaskAudit | None:

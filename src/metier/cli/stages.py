@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from metier.artefacts.specialists import Specialist
 from metier.artefacts.tasks import Audit
 from metier.audit import AuditSettings, audit
 from metier.calibrate import CalibrateSettings, calibrate
-from metier.cli.lookup import audited_task, best_student, find_task, latest_dataset, latest_of, priced_specialist, require, specialists, trained_so_far
+from metier.cli.lookup import audited_task, best_student, find_task, latest_dataset, latest_of, require, specialists, trained_so_far
 from metier.cli.inputs import read_inputs
 from metier.cli.session import Session, versions
 from metier.curate import CurateSettings, curate
@@ -72,18 +71,22 @@ def curate_stage(at: Session, task: str, given: Given, ood_file: Path | None = N
         )
 
 
+def students_of(at: Session, task: str, given: Given) -> tuple[str, ...]:
+    """The students that the settings of a task name."""
+    return cast(TrainSettings, at.project.settings("train", task, **given)).students
+
+
 def train_stage(at: Session, task: str, student: str, given: Given) -> Stored:
     found = latest_dataset(at, task)
-    dataset, manifest = found.dataset, found.manifest
+    dataset = found.dataset
     settings = cast(TrainSettings, at.project.settings("train", dataset.task_name, **given))
-    recipe = _recipe(
-        at, "specialist", dataset.task_name, {"dataset": manifest.id}, settings.for_student(student), student=student
-    )
+    # Only what shapes this student is in its recipe, so that another student's settings do not train it again.
+    own = {"student": student, **settings.of_student(student)}
+    seed = at.project.project.seed
+    recipe = Recipe("specialist", dataset.task_name, {"dataset": found.manifest.id}, own, seed, versions())
     return at.store.produce(
         recipe,
-        lambda folder: train(
-            dataset, student, folder / "folder", settings, seed=at.project.project.seed, progress=at.progress
-        ),
+        lambda folder: train(dataset, student, folder / "folder", settings, seed=seed, progress=at.progress),
         clock=at.now,
         summary=student,
     )
@@ -156,10 +159,13 @@ def price_stage(at: Session, task: str, given: Given) -> Stored:
     settings = cast(PriceSettings, at.project.settings("price", dataset.task_name, **given))
     evaluation = require(at, "evaluation", "evaluate", manifest)
     policy = latest_of(at, "policy", manifest)
-    chosen = priced_specialist(at, manifest, cast(Policy, policy.artefact) if policy else None)
-    inputs = {"dataset": manifest.id, "evaluation": evaluation.manifest.id, "specialist": chosen.manifest.id}
-    if policy:
-        inputs["policy"] = policy.manifest.id
+    trained = specialists(at, manifest)
+    inputs = {
+        "dataset": manifest.id,
+        "evaluation": evaluation.manifest.id,
+        **({"policy": policy.manifest.id} if policy else {}),
+        **{f"specialist.{name}": one.manifest.id for name, one in trained.items()},
+    }
     row = audited_task(at, manifest)
     recipe = _recipe(at, "economics", dataset.task_name, inputs, settings)
     return at.store.produce(
@@ -169,7 +175,7 @@ def price_stage(at: Session, task: str, given: Given) -> Stored:
             cast(Evaluation, evaluation.artefact),
             cast(Policy, policy.artefact) if policy else None,
             settings,
-            training=cast(Specialist, chosen.artefact).card,
+            cards=[cast(Specialist, one.artefact).card for one in trained.values()],
             seed=at.project.project.seed,
         ),
         clock=at.now,
@@ -187,8 +193,8 @@ def report_stage(at: Session, task: str) -> Stored:
         pages = folder / "folder"
         pages.mkdir(exist_ok=True)
         (pages / "report.html").write_text(page.html, encoding="utf-8")
-        (pages / "report.json").write_text(json.dumps(page.data, indent=1, allow_nan=False), encoding="utf-8")
-        return Report(inputs.task_name, page.verdict, pages)
+        (pages / "report.json").write_text(page.json(), encoding="utf-8")
+        return Report(inputs.task_name, page.headline.sentence, pages)
 
     return at.store.produce(recipe, make, clock=at.now)
 

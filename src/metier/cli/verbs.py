@@ -21,6 +21,7 @@ from metier.cli.options import with_settings
 from metier.cli.session import Session, session
 from metier.cli.terminal import err, out
 from metier.curate import CurateSettings
+from metier.errors import BadInput, BadSettings
 from metier.evaluate import EvaluateSettings
 from metier.generalists.settings import GeneralistSettings
 from metier.pages import console as show
@@ -100,7 +101,11 @@ def run_stages(at: Session, task: str, ood_file: Path | None = None) -> Path:
         _print_specialist(stages.train_stage(at, name, student, {}))
     _print_evaluation(stages.evaluate_stage(at, name, {}, {}))
     _print_policy(stages.calibrate_stage(at, name, {}))
-    _print_economics(stages.price_stage(at, name, {}))
+    try:
+        _print_economics(stages.price_stage(at, name, {}))
+    except (BadInput, BadSettings) as error:
+        # Labelled records alone have no volume and no tokens: the rest of the report still stands.
+        out.print(f"[yellow]Not priced:[/] {escape(str(error))}", highlight=False)
     return _print_report(at, stages.report_stage(at, name), None)
 
 

