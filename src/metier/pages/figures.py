@@ -13,6 +13,8 @@ NEVER = "never"
 _MINUS = "−"
 _SMALLEST_P = 0.001
 _KILO = 1024
+# Beyond these, digits tell nothing that an exponent does not.
+_HUGE, _TINY = 1e15, 1e-9
 
 
 def plain(value: float, digits: int = 1) -> str:
@@ -21,7 +23,7 @@ def plain(value: float, digits: int = 1) -> str:
         return NOT_SCORED
     if math.isinf(value):
         return NEVER if value > 0 else f"{_MINUS}∞"
-    text = f"{value:,.{digits}f}".replace("-", _MINUS)
+    text = (f"{value:,.{digits}f}" if abs(value) < _HUGE else f"{value:.2e}").replace("-", _MINUS)
     return text.removeprefix(_MINUS) if not text.strip(f"{_MINUS}0.,") else text
 
 
@@ -34,6 +36,8 @@ def significant(value: float, digits: int = 3) -> str:
     """A number of any size in `digits` significant digits: 0.00025, 3.72, 1,250."""
     if not math.isfinite(value) or value == 0:
         return plain(value, 0)
+    if abs(value) < _TINY:
+        return f"{value:.2e}".replace("-", _MINUS)
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     text = plain(value, decimals)
     return text.rstrip("0").rstrip(".") if "." in text else text

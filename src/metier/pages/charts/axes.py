@@ -11,6 +11,13 @@ from markupsafe import Markup
 from metier.pages.charts import svg
 
 Form = Callable[[float], str]
+# Past these a double cannot be placed on a page any more; such values are left out like infinite ones.
+_HUGE, _TINY = 1e15, 1e-15
+
+
+def drawable(value: float, log: bool = False) -> bool:
+    """Whether a value can be given a place: finite, of a sane size, and positive on a logarithmic axis."""
+    return abs(value) <= _HUGE and (value >= _TINY or not log)
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class Axis:
 
 def linear(values: Iterable[float], start: float, end: float, *, n_ticks: int = 5, floor: float | None = None,
            ceiling: float | None = None) -> Axis:  # fmt: skip
-    """An axis around the finite `values`, widened to round ticks but never past `floor` and `ceiling`."""
-    finite = [value for value in values if math.isfinite(value)]
+    """An axis around the drawable `values`, widened to round ticks but never past `floor` and `ceiling`."""
+    finite = [value for value in values if drawable(value)]
     low, high = min(finite), max(finite)
     if high - low < 1e-9 * max(1.0, abs(high)):
         margin = abs(high) * 0.1 or 1.0
@@ -53,8 +60,8 @@ def linear(values: Iterable[float], start: float, end: float, *, n_ticks: int = 
 
 
 def logarithmic(values: Iterable[float], start: float, end: float, *, n_ticks: int = 6) -> Axis:
-    """A base-10 axis around the positive finite `values`, ticks at 1, 2, 5 times powers of ten as far as they fit."""
-    finite = [value for value in values if math.isfinite(value) and value > 0]
+    """A base-10 axis around the drawable `values`, ticks at 1, 2, 5 times powers of ten as far as they fit."""
+    finite = [value for value in values if drawable(value, log=True)]
     low, high = min(finite) * 0.8, max(finite) * 1.25
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 3), (1,)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from metier.pages.charts import axes, svg
-from metier.pages.charts.axes import Form
+from metier.pages.charts.axes import Form, drawable
 from metier.pages.charts.svg import Size
 from metier.pages.text import clip
 
@@ -35,7 +35,7 @@ class Bar:
 
 def bar_chart(size: Size, bars: Sequence[Bar], *, form: Form, axis_label: str, label: str) -> Markup | None:
     """The chart, its height given by its bars; None where no value is finite. A bar that is not scored keeps its row."""
-    if not any(math.isfinite(bar.value) for bar in bars):
+    if not any(drawable(bar.value) for bar in bars):
         return None
     start, end = (16, size.width - 26) if size.narrow else (_LABEL_WIDTH, size.width - _VALUE_WIDTH)
     values = [0.0, *(value for bar in bars for value in (bar.value, bar.low, bar.high))]
@@ -61,7 +61,7 @@ def _bar(bar: Bar, axis: axes.Axis, y: float, size: Size) -> list[Markup]:
         svg.text(name, 0, text_y, class_="row-label", full=bar.label),
         svg.text(bar.shown, size.width, text_y, anchor="end", class_="row-value"),
     ]
-    if not math.isfinite(bar.value):
+    if not drawable(bar.value):
         return parts
     left, right = sorted((axis.at(0), axis.at(bar.value)))
     parts.append(
@@ -69,7 +69,7 @@ def _bar(bar: Bar, axis: axes.Axis, y: float, size: Size) -> list[Markup]:
             "rect", x=left, y=bar_y, width=max(right - left, 1.0), height=_BAR, rx=1.5, class_=f"bar {bar.role}"
         )
     )
-    if math.isfinite(bar.low) and math.isfinite(bar.high) and bar.high > bar.low:
+    if drawable(bar.low) and drawable(bar.high) and bar.high > bar.low:
         middle = bar_y + _BAR / 2
         ends = axis.at(bar.low), axis.at(bar.high)
         parts.append(svg.line(ends[0], middle, ends[1], middle, "whisker bar-range"))

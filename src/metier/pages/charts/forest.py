@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from metier.pages.charts import axes, svg
-from metier.pages.charts.axes import Form
+from metier.pages.charts.axes import Form, drawable
 from metier.pages.charts.svg import Size
 from metier.pages.text import clip
 
@@ -51,8 +51,8 @@ def forest_plot(
     log: bool = False,
 ) -> Markup | None:
     """The plot, its height given by its rows; None where no value is finite. Beyond [low, high] nothing is drawn."""
-    lines = [line for line in lines if math.isfinite(line.value)]
-    if not any(math.isfinite(row.value) for row in rows):
+    lines = [line for line in lines if drawable(line.value)]
+    if not any(drawable(row.value, log) for row in rows):
         return None
     row_height = _NARROW_ROW if size.narrow else _WIDE_ROW
     top = 12.0 + 18 * len(lines)
@@ -95,7 +95,7 @@ def _row(row: Row, axis: axes.Axis, y: float, size: Size) -> list[Markup]:
 
 
 def _mark(row: Row, axis: axes.Axis, y: float) -> list[Markup]:
-    if not math.isfinite(row.value) or (axis.log and row.value <= 0):
+    if not drawable(row.value, axis.log):
         return []
     low, high = (bound if not math.isnan(bound) else row.value for bound in (row.low, row.high))
     x_low, x_high = axis.at(low), axis.at(high)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from metier.pages.charts import axes, svg
-from metier.pages.charts.axes import Axis, Form
+from metier.pages.charts.axes import Axis, Form, drawable
 from metier.pages.charts.svg import Size
 
 _TICK_WIDTH = 68
@@ -28,10 +28,6 @@ class Point:
     high: float = math.nan
     x_low: float = math.nan
     x_high: float = math.nan
-
-    @property
-    def drawable(self) -> bool:
-        return math.isfinite(self.x) and math.isfinite(self.y)
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def line_chart(
     shown = [item for item in shown if item.points]
     if not shown:
         return None
-    rules = [rule for rule in rules if math.isfinite(rule.value)]
+    rules = [rule for rule in rules if drawable(rule.value)]
     legend = _legend(shown, size)
     top = 34 + _LEGEND_ROW * legend.n_rows
     right, bottom = size.width - 16, size.height - 44
@@ -99,7 +95,7 @@ def line_chart(
 
 
 def _drawable(series: Series, log: bool) -> Series:
-    points = tuple(point for point in series.points if point.drawable and (point.x > 0 or not log))
+    points = tuple(point for point in series.points if drawable(point.x, log) and drawable(point.y))
     return Series(series.name, series.role, points, series.form, series.band)
 
 
@@ -123,7 +119,7 @@ def _at(rules: Sequence[Rule], along: str) -> list[float]:
 
 
 def _band(series: Series, x_axis: Axis, y_axis: Axis) -> list[Markup]:
-    points = [point for point in series.points if math.isfinite(point.low) and math.isfinite(point.high)]
+    points = [point for point in series.points if drawable(point.low) and drawable(point.high)]
     if not series.band or len(points) < 2:
         return []
     above = [(x_axis.at(point.x), y_axis.at(point.high)) for point in points]
@@ -144,9 +140,9 @@ def _trace(series: Series, x_axis: Axis, y_axis: Axis) -> list[Markup]:
 def _whiskers(point: Point, role: str, x_axis: Axis, y_axis: Axis) -> list[Markup]:
     x, y = x_axis.at(point.x), y_axis.at(point.y)
     parts = []
-    if math.isfinite(point.low) and math.isfinite(point.high):
+    if drawable(point.low) and drawable(point.high):
         parts.append(svg.line(x, y_axis.at(point.low), x, y_axis.at(point.high), f"whisker {role}"))
-    if math.isfinite(point.x_low):
+    if drawable(point.x_low) and drawable(point.x_high):
         parts.append(svg.line(x_axis.at(point.x_low), y, x_axis.at(point.x_high), y, f"whisker {role}"))
     return parts
 
