@@ -66,6 +66,8 @@ def _number(value: float) -> float | str | None:
 
 def _close(node: Any) -> None:
     if isinstance(node, dict):
+        # Every field is always written, so defaults say nothing; one of them is NaN, which JSON lacks.
+        node.pop("default", None)
         if isinstance(node.get("properties"), dict) and node.get("type") == "object":
             node["required"] = list(node["properties"])
             node["additionalProperties"] = False
@@ -77,4 +79,4 @@ def _close(node: Any) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(report_schema(), indent=1))
+    print(json.dumps(report_schema(), indent=1, allow_nan=False))
