@@ -8,7 +8,7 @@ from metier.artefacts.evaluations import CandidateScore
 from metier.pages import figures
 from metier.pages.content import ReportData
 from metier.pages.text import clip
-from metier.pages.verdict import leading_specialist, never_pays
+from metier.pages.verdict import leading_specialist, never_pays, volume
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _payback_figure(content: ReportData) -> KeyFigure | None:
         return None
     saving = f"saves {figures.usd(economics.saving_usd_month.value)} a month"
     if never_pays(economics):
-        return KeyFigure("Pays back", "never", f"at {figures.count(economics.calls_per_month)} calls a month")
+        return KeyFigure("Pays back", "never", f"at {volume(economics)}")
     return KeyFigure("Pays back in", figures.month(economics.break_even_month.value), saving)
 
 

@@ -18,7 +18,8 @@ from metier.pages.charts.forest import Line, Row, forest_plot
 from metier.pages.charts.lines import Point, Rule, Scale, Series, line_chart
 from metier.pages.charts.svg import NARROW, WIDE, Size
 from metier.pages.content import DataSummary, Quality, SpecialistSummary
-from metier.pages.tables import Table
+from metier.pages.tables import Table, pair
+from metier.pages.text import clip
 
 Draw = Callable[[Size], Markup | None]
 
@@ -53,10 +54,7 @@ def accuracy_plot(quality: Quality) -> Plot:
 
 def difference_plot(quality: Quality) -> Plot:
     """The forest plot: specialist minus generalist, against no difference and against the margin."""
-    rows = [
-        _estimate_row(f"{item.specialist} − {item.generalist}", item.difference, figures.points, "specialist")
-        for item in quality.comparisons
-    ]
+    rows = [_estimate_row(pair(item), item.difference, figures.points, "specialist") for item in quality.comparisons]
     margins = sorted({item.margin for item in quality.comparisons})
     lines = [Line(-margin, f"margin {figures.points(-margin)}") for margin in margins] + [
         Line(0.0, "no difference", "zero-rule")
@@ -313,20 +311,19 @@ def _estimate_row(label: str, estimate: Estimate, form: Callable[[float], str], 
 
 def _estimate_cells(name: str, estimate: Estimate, form: Callable[[float], str]) -> tuple[str, ...]:
     method = f"{estimate.method}, {figures.level(estimate.level)}" if estimate.method else figures.level(estimate.level)
-    return name, form(estimate.value), figures.span(estimate, form), figures.count(estimate.n), method
+    return clip(name, 48), form(estimate.value), figures.span(estimate, form), figures.count(estimate.n), method
 
 
 def _difference_cells(item: Comparison) -> tuple[str, ...]:
-    pair = f"{item.specialist} − {item.generalist}"
     difference = item.difference
     span = figures.span(difference, figures.points)
-    return pair, figures.points(difference.value), span, figures.points(-item.margin), figures.count(item.n)
+    return pair(item), figures.points(difference.value), span, figures.points(-item.margin), figures.count(item.n)
 
 
 def _latency_cells(item: CandidateScore) -> tuple[str, ...]:
     time = item.latency
     spans = (figures.duration(value) for value in (time.p50_s, time.p95_s, time.p99_s))
-    return item.name, *spans, figures.count(time.n), time.condition
+    return clip(item.name, 48), *spans, figures.count(time.n), time.condition
 
 
 def _range(low: float, high: float, form: Callable[[float], str]) -> str:

@@ -20,7 +20,7 @@ from metier.pages.highlights import key_figures
 from metier.pages.inputs import ReportInputs
 from metier.pages.schema import to_json_values
 from metier.pages.text import clip, longest_word
-from metier.pages.verdict import leading_specialist
+from metier.pages.verdict import leading_specialist, volume
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def _view(content: ReportData) -> dict[str, Any]:
         }
         if data
         else {},
+        "volume": volume(economics) if economics else "",
         "audit": tables.audit_table(content.audit) if content.audit else None,
         "lineage": {
             "table": tables.lineage_table(content),

@@ -17,11 +17,11 @@ from metier.pages.content import DataSummary, NamedCount, Quality, ReportData
 from metier.pages.text import clip
 
 # Not a date, and not a word that begins with a digit.
-_NUMBER = re.compile(r"(?!\d{4}-\d\d)[-+−<$]*[\d.,]+(?![\w-])")
+_NUMBER = re.compile(r"(?!\d{4}-\d\d)(?:month )?[-+−<$]*[\d.,]+(?![\w-])")
 _ABSENT = ("", "–", figures.NOT_SCORED, figures.NEVER, "without bound")
 _SENTENCE = 34
 _SHOWN_CLASSES = 12
-_SHOWN_CHARS = 200
+_NAME_CHARS, _LABEL_CHARS, _SHOWN_CHARS = 48, 90, 200
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,12 @@ def tests_table(quality: Quality) -> Table:
 def confusion_table(item: CandidateScore) -> Table:
     """The confusions that matter of one candidate."""
     rows = tuple(
-        (_short(one.truth), _short(one.answer), figures.count(one.n), figures.percent(one.share))
+        (
+            _short(one.truth, _LABEL_CHARS),
+            _short(one.answer, _LABEL_CHARS),
+            figures.count(one.n),
+            figures.percent(one.share),
+        )
         for one in item.confusions
     )
     return Table(f"What {clip(item.name, 60)} confuses", ("expected", "answered", "items", "of that class"), rows)
@@ -93,7 +98,7 @@ def ood_table(quality: Quality) -> Table:
     """How well each candidate's ood score tells strange inputs."""
     rows = tuple(
         (
-            item.name,
+            _named(item),
             figures.plain(item.ood.auroc.value, 3),
             figures.span(item.ood.auroc, lambda value: figures.plain(value, 3)),
             figures.percent(item.ood.fpr_at_95_tpr.value),
@@ -248,7 +253,7 @@ def version_table(data: ReportData) -> Table:
 
 def _candidate(item: CandidateScore, champion: str | None) -> tuple[str, ...]:
     return (
-        f"{item.name} (champion)" if item.name == champion else item.name,
+        f"{_named(item)} (champion)" if item.name == champion else _named(item),
         figures.percent(item.accuracy.value),
         figures.span(item.accuracy, figures.percent),
         figures.plain(item.macro_f1.value, 3),
@@ -258,9 +263,18 @@ def _candidate(item: CandidateScore, champion: str | None) -> tuple[str, ...]:
     )
 
 
+def pair(item: Comparison) -> str:
+    """What is compared with what: specialist − generalist."""
+    return f"{clip(item.specialist, _NAME_CHARS)} − {clip(item.generalist, _NAME_CHARS)}"
+
+
+def _named(item: CandidateScore) -> str:
+    return clip(item.name, _NAME_CHARS)
+
+
 def _effort(item: CandidateScore) -> tuple[str, ...]:
     return (
-        item.name,
+        _named(item),
         figures.usd(item.cost_usd_per_1000),
         _tokens(item),
         figures.plain(item.expected_calibration_error, 3),
@@ -276,7 +290,7 @@ def _tokens(item: CandidateScore) -> str:
 
 def _comparison(item: Comparison) -> tuple[str, ...]:
     return (
-        f"{item.specialist} − {item.generalist}",
+        pair(item),
         item.wording,
         f"{figures.significant(100 * item.margin)} points",
         figures.count(item.n),
@@ -288,7 +302,7 @@ def _comparison(item: Comparison) -> tuple[str, ...]:
 def _tests(item: Comparison) -> tuple[str, ...]:
     p_values = (item.p_mcnemar, item.p_non_inferior, item.p_superior_holm, item.p_inferior_holm)
     return (
-        f"{item.specialist} − {item.generalist}",
+        pair(item),
         figures.count(item.n_only_specialist_right),
         figures.count(item.n_only_generalist_right),
         *(figures.p_value(value) for value in p_values),
@@ -327,11 +341,11 @@ def _when(line: CostLine) -> str:
 
 
 def _counted(counts: Iterable[NamedCount]) -> tuple[tuple[str, ...], ...]:
-    return tuple((_short(item.name), figures.count(item.n)) for item in counts)
+    return tuple((_short(item.name, _LABEL_CHARS), figures.count(item.n)) for item in counts)
 
 
-def _short(text: str) -> str:
-    return clip(text, _SHOWN_CHARS) or "(empty)"
+def _short(text: str, max_chars: int = _SHOWN_CHARS) -> str:
+    return clip(text, max_chars) or "(empty)"
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:

@@ -62,6 +62,12 @@ def never_pays(economics: Economics) -> bool:
     return math.isinf(economics.break_even_month.value) or economics.share_never > _MOST
 
 
+def volume(economics: Economics) -> str:
+    """How many calls a month the bills are for, in words."""
+    calls = economics.calls_per_month
+    return "an unknown number of calls a month" if math.isnan(calls) else f"{figures.count(calls)} calls a month"
+
+
 def _as_good(inputs: ReportInputs, evaluation: Evaluation, proven: Comparison, notes: tuple[str, ...]) -> Headline:
     finding = _finding(evaluation, proven)
     economics, policy = inputs.economics, inputs.policy
@@ -87,6 +93,9 @@ def _finding(evaluation: Evaluation, item: Comparison) -> str:
 
 
 def _not_proven(evaluation: Evaluation, item: Comparison) -> str:
+    if not item.difference.scored:
+        pair = f"the {_name(item.specialist)} with {_name(item.generalist)}"
+        return f"Not proven: the comparison of {pair} could not be scored on any of {figures.count(item.n)} items."
     ours = figures.percent(_accuracy(evaluation, item.specialist))
     if item.basis == "teacher":
         seen = f"the {_name(item.specialist)} gives the same answer as {_name(item.generalist)} on {ours} of"
@@ -191,12 +200,11 @@ def _no_certificate(policy: Policy) -> str:
 
 
 def _payback(economics: Economics) -> str:
-    volume = f"{figures.count(economics.calls_per_month)} calls a month"
     when = economics.break_even_month
     if never_pays(economics):
-        return f"at {volume} it does not pay back"
+        return f"at {volume(economics)} it does not pay back"
     if math.isnan(when.value):
-        return f"when it pays back at {volume} could not be computed"
+        return f"when it pays back at {volume(economics)} could not be computed"
     return f"pays back in {figures.month(when.value)} ({figures.level(when.level)} range {figures.month_span(when)})"
 
 
