@@ -26,7 +26,7 @@ from metier.evaluation.comparing import PROMOTED, Rules, compare_with_generalist
 from metier.generalists import GeneralistAnswer, GeneralistSettings, Question, make_generalist
 from metier.generalists.replay import Replay
 from metier.progress import silent
-from metier.students import STUDENTS
+from metier.students import STUDENTS, LabelledTexts
 
 LABELS = ("billing", "delivery", "refund")
 
@@ -458,6 +458,33 @@ def test_confusions_are_most_frequent_first(specialist):
     first, second = found.candidates[0].confusions
     assert (first.truth, first.answer, first.n, first.share) == ("billing", "delivery", 20, 0.2)
     assert (second.truth, second.answer, second.n, second.share) == ("delivery", "refund", 10, 0.1)
+
+
+def test_a_real_student_is_evaluated_in_its_exported_form(tmp_path):
+    """The linear student, trained and loaded from its folder, against recorded answers."""
+    words = {"billing": "invoice charge amount", "delivery": "parcel courier late", "refund": "money back return"}
+    rows = []
+    for split, n in (("train", 60), ("tune", 30), ("test", 60)):
+        for i in range(n):
+            label = LABELS[i % 3]
+            text = f"{words[label].split()[i % 3]} {words[label].split()[i // 3 % 3]} please {split} {i}"
+            rows.append(example(i, split, input=text, output=label, recorded=label if i % 10 else "no idea"))
+    rows += [example(i, "ood", input=f"qxz {i} wvk jjh") for i in range(20)]
+    data = dataset(rows)
+    train, tune = (
+        LabelledTexts(tuple(part["input"]), tuple(part["output"])) for part in (data.split("train"), data.split("tune"))
+    )
+    STUDENTS["linear"].fit(train, tune, tmp_path, seed=0, progress=silent, options={})
+    card = Card("linear", "t", "tickets", LABELS, "", "", 60, 30, "", "", 1, 1.0, not_scored(), {})
+    found = evaluate([Specialist(card, None, tmp_path)], Replay(), data, SETTINGS)
+    linear, recorded = found.candidates
+    assert linear.accuracy.value == 1.0
+    assert recorded.accuracy.value == 0.9
+    assert recorded.failures == (("not a label", 6),)
+    assert linear.ood is not None
+    assert linear.ood.auroc.value > 0.9
+    assert 0 < linear.latency.p50_s < 0.1
+    assert found.champion == "linear"
 
 
 def test_a_simulated_generalist_is_called_so(specialist):

@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 NOT_A_LABEL = "not a label"
-_BATCH = 256
+_BATCH = 1024  # items between two words to the progress
 # The first answers pay for caches and lazy set-up that a running service has behind it.
 _WARM_UP = 5
 
