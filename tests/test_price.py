@@ -212,7 +212,7 @@ class TestDefaults:
         assert lines["spare machines"] == pytest.approx(730 * 0.0816)
         assert lines["escalated calls"] == pytest.approx(0.15 * 100_000 * call)
         assert lines["audited answers"] == pytest.approx(0.02 * 0.85 * 100_000 * call)
-        assert lines["upkeep"] == pytest.approx(4 * 94.6)
+        assert lines["upkeep"] == pytest.approx(3 * 94.6)
         one = 0.25 * labels * 0.12 + training + 600 * call + 4 * 94.6
         assert lines["retraining"] == pytest.approx(one / 3)
 

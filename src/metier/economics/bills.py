@@ -11,9 +11,10 @@ from metier.economics.draws import Floats, exact, lognormal, pert
 from metier.economics.ownership import HOURS_PER_MONTH, Fleet, Line, Side, calls_per_machine
 
 # People's hours: our own judgement of what is left to do by hand once metier does the rest. Building: find the labels,
-# read the errors, connect the service. Upkeep: alerts, updates, questions. Retraining: read the new errors, promote.
+# read the errors, connect the service. Retraining: read the new errors, promote. Upkeep (alerts, updates, questions)
+# is the articles' 300 USD a month.
 BUILD_HOURS = 24.0
-UPKEEP_HOURS_MONTH = 4.0
+UPKEEP_HOURS_MONTH = 3.0
 RETRAINING_HOURS = 4.0
 RETRAININGS_PER_YEAR = 4
 # Share of the first label set that is bought afresh at each retraining.

@@ -11,9 +11,10 @@ from metier.labs.support_phrases import CONFUSABLE
 _WRONG = 0.035
 _WRONG_WHERE_HARD = 0.20
 _NEAR_MISS = 0.85
-# Of a thousand answers, how many say more than the label and how many name a label that does not exist.
+# Shares of answers that say more than the label, and that name one which does not exist.
 _WORDY = 0.006
-_INVENTED = 0.003
+_INVENTED = 0.002
+_INVENTIONS = ("general_inquiry", "shipping_issue", "billing_question")
 
 
 def label_answer(message: Message, rng: Random) -> str:
@@ -24,7 +25,7 @@ def label_answer(message: Message, rng: Random) -> str:
         label = _pick(near, rng) if rng.random() < _NEAR_MISS else _pick(labels(), rng)
     form = rng.random()
     if form < _INVENTED:
-        return f"{label}_request"
+        return _pick(_INVENTIONS, rng)
     if form < _INVENTED + _WORDY:
         return _pick((f"Label: {label}", f'"{label}"', label.upper(), f"{label}."), rng)
     return label

@@ -31,7 +31,7 @@ _PROMPT = (
     "nothing else."
 )
 _CHARS_PER_TOKEN = 4.4
-_REASONING_TOKENS = 130.0
+_REASONING_TOKENS = 300.0
 
 
 def labelled(folder: Path) -> Iterator[dict[str, Any]]:

@@ -71,7 +71,11 @@ def note_call(rng: Random, habit: Habit, difficulty: float) -> Call:
 def open_call(rng: Random, _habit: Habit, _difficulty: float) -> Call:
     """A colleague's question to the assistant: no two are the same job."""
     book = _book()
-    messages = [{"role": "user", "content": expand((book.questions,), rng)}]
+    question = expand((book.clauses,), rng)
+    for _ in range(int(rng.random() * 3)):
+        question += _pick(open_phrases.JOINTS, rng) + expand((book.clauses,), rng)
+    content = question[0].upper() + question[1:] + _pick(open_phrases.MARKS, rng)
+    messages = [{"role": "user", "content": content}]
     sentences = 3 + int(rng.random() * 8)
     answer = " ".join(expand((book.sentences,), rng) for _ in range(sentences))
     return Call("open", messages, answer, None, {})
@@ -94,7 +98,7 @@ class _Book:
     number: Choice
     replies: Choice
     notes: Choice
-    questions: Choice
+    clauses: Choice
     sentences: Choice
 
 
@@ -108,7 +112,7 @@ def _book() -> _Book:
         number=words["number"],
         replies=compile_choice(open_phrases.REPLIES, words),
         notes=compile_choice(open_phrases.NOTES, words),
-        questions=compile_choice(open_phrases.QUESTIONS, words),
+        clauses=compile_choice(open_phrases.CLAUSES, words),
         sentences=compile_choice(open_phrases.SENTENCES, words),
     )
 
@@ -135,6 +139,10 @@ def _order(rng: Random) -> tuple[str, dict[str, Any]]:
 @lru_cache(maxsize=1)
 def _order_opening() -> Choice:
     return compile_choice(open_phrases.ORDER_OPENINGS, {})
+
+
+def _pick(options: tuple[str, ...], rng: Random) -> str:
+    return options[int(rng.random() * len(options))]
 
 
 def _usual(wordings: tuple[Wording, ...], rng: Random) -> Wording:

@@ -29,7 +29,7 @@ _DAY_S = 86_400.0
 # Calls by the hour of the day, relative; weekends bring fewer.
 _HOURS = (2, 1, 1, 1, 1, 2, 4, 7, 11, 14, 15, 14, 13, 13, 13, 12, 11, 10, 10, 11, 11, 9, 6, 4)
 _WEEKEND = 0.6
-_CALLS_PER_CUSTOMER = 15
+_CALLS_PER_CUSTOMER = 5
 # Share of intent and order calls that an agent judged; of those judgements, the share that is wrong itself; and of the
 # answers judged wrong, the share with the right one given.
 _JUDGED = 0.30
@@ -39,7 +39,7 @@ _CORRECTED = 0.9
 _CHARS_PER_TOKEN = 4.4
 _TOKENS_PER_MESSAGE = 4
 # Hidden reasoning tokens, billed as output: median by job; they spread as a lognormal.
-_REASONING = {"intent": 130.0, "order": 160.0, "note": 200.0, "open": 500.0}
+_REASONING = {"intent": 300.0, "order": 350.0, "note": 350.0, "open": 700.0}
 _REASONING_SIGMA = 0.5
 _FIRST_TOKEN_S = 0.6
 _TOKENS_PER_S = 80.0
