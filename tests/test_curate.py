@@ -153,8 +153,8 @@ def test_near_duplicates_never_cross_splits():
     calls = []
     for i in range(120):
         text = " ".join(rng.choice(words, 7))
-        for variant in (text, text + " now", text[:-1], text.replace("e", "ee", 1) + "s", "hi " + text):
-            calls.append({"input": variant, "response": list(TOPICS)[i % 3]})
+        variants = (text, text + " now", text[:-1], text.replace("e", "ee", 1) + "s", "hi " + text)
+        calls += [{"input": variant, "response": list(TOPICS)[i % 3]} for variant in variants]
     dataset = run(calls, near_duplicate_threshold=0.9)
     assert_sound(dataset, len(calls))
     rows = dataset.examples.filter(pl.col("split") != "ood")
@@ -264,6 +264,22 @@ def test_out_of_scope_records_for_training_are_used_where_there_are_no_others():
     assert run(calls).split("ood")["input"].to_list() == ["sing me a song"]
 
 
+def test_personal_data_are_gone_from_everything_that_is_stored():
+    pytest.importorskip("presidio_analyzer", reason="the pii extra is not installed")
+    calls = [*topic_calls(), {"input": "a poem", "response": "x", "task": "poems"}]
+    for i, call in enumerate(calls[:100]):
+        call["input"] += f" write to anna{i}@example.com"
+        call["group"] = f"anna{i}@example.com"
+    calls[0]["response"] = "I'm sorry anna@example.com, I cannot say."
+    calls[-1]["input"] = "a poem for anna@example.com"
+    dataset = run(calls, scrub_pii=True, near_duplicate_threshold=1.0, ood_inputs=["ask bob@example.com"])
+    assert_sound(dataset, 216)
+    stored = dataset.examples.write_csv() + dataset.removed.write_csv() + repr(dataset.contradictions)
+    assert "@example.com" not in stored
+    assert "<EMAIL>" in stored
+    assert any("EMAIL" in note for note in dataset.notes)
+
+
 def test_a_wrong_name_is_met_with_the_nearest():
     with pytest.raises(NotFound, match="Did you mean 'topics'"):
         run(topic_calls(), name="topic")
@@ -292,7 +308,7 @@ def test_a_class_with_one_example_is_trained_on():
 def test_boilerplate_that_binds_everything_is_named_with_the_mend():
     boilerplate = "dear team, please look into the following matter as soon as you can, many thanks and regards: "
     calls = [call | {"input": boilerplate + call["input"]} for call in topic_calls()]
-    with pytest.raises(NotEnoughData, match="holds 216 of 216 examples .* raise near_duplicate_threshold"):
+    with pytest.raises(NotEnoughData, match=r"holds 216 of 216 examples .* raise near_duplicate_threshold"):
         run(calls, near_duplicate_threshold=0.8)
     assert_sound(run(calls, near_duplicate_threshold=0.999), 216)
 
@@ -333,7 +349,7 @@ def test_the_same_seed_gives_the_same_dataset_and_ids_depend_on_content_alone():
 
 
 def test_settings_leave_something_to_train_on():
-    with pytest.raises(ValueError, match="leave at least 0.1 for train"):
+    with pytest.raises(ValueError, match=r"leave at least 0\.1 for train"):
         CurateSettings(test_fraction=0.5, calibration_fraction=0.4, tune_fraction=0.1)
 
 
@@ -370,7 +386,7 @@ def test_nothing_is_lost_whatever_comes_in(wild, base, seed):
     try:
         dataset = run(calls, seed=seed, min_split_size=1, ood_inputs=["an unrelated question"])
     except MetierError as error:
-        assert str(error)
+        assert str(error)  # noqa: PT017 - any refusal is fine, as long as it says something
         return
     own = [call for call in calls if call.get("task", "topics") == "topics"]
     extra = dataset.examples.filter((pl.col("split") == "ood") & pl.col("provenance").is_null()).height

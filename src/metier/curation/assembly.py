@@ -23,8 +23,8 @@ _CERTIFIABLE = math.ceil(math.log(0.05) / math.log(0.95))
 _FEW_EXAMPLES = 5
 _LARGE_GROUP_SHARE = 0.1
 _LARGE_GROUP = (
-    "One group (near-duplicates, or one value of `group`) holds {:,} of {:,} examples and cannot be divided: if its wordings"
-    " are boilerplate rather than copies, raise near_duplicate_threshold"
+    "One group (near-duplicates, or one value of `group`) holds {:,} of {:,} examples and cannot be divided: if its"
+    " wordings are boilerplate rather than copies, raise near_duplicate_threshold"
 )
 _LISTED = 10
 

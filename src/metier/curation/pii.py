@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,16 @@ _PRECEDENCE = ("EMAIL", "IBAN", "CNPJ", "CPF", "CARD", "SSN", "IP", "PHONE", "NA
 _REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "BR", "IN")
 _REPORT_EVERY = 2_000
 
-_CPF = re.compile(r"(?<![\d.\-])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\d\-]|\.\d)")
-_CNPJ = re.compile(r"(?<![\d.\-])\d{2}\.?\d{3}\.?\d{3}/?\d{4}-?\d{2}(?![\d\-]|\.\d)")
-_SSN = re.compile(r"(?<![\d\-])(?!000|666|9\d\d)\d{3}[- ](?!00)\d{2}[- ](?!0000)\d{4}(?![\d\-])")
+_CPF = re.compile(r"(?<![\d.\-+])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\d\-]|\.\d)")
+_CNPJ = re.compile(r"(?<![\d.\-+])\d{2}\.?\d{3}\.?\d{3}/?\d{4}-?\d{2}(?![\d\-]|\.\d)")
+_SSN = re.compile(r"(?<![\d\-])(?!000|666|9\d\d)\d{3}(?P<gap>[-. ]| - )(?!00)\d{2}(?P=gap)(?!0000)\d{4}(?![\d\-])")
+# Cards as people type them, with separators that presidio's recogniser does not know.
+_CARD = re.compile(r"(?<![\d.\-+])\d{4}(?P<gap>[./]|  )\d{4,6}(?P=gap)\d{4,5}(?:(?P=gap)\d{3,4})?(?![\d\-]|\.\d)")
+_AT, _DOT = r"\s*(?:@|\(at\)|\[at\]|\bat\b)\s*", r"\s*(?:\(dot\)|\[dot\]|\bdot\b|\bponto\b)\s*"
+_LOCAL = rf"[\w+\-]+(?:(?:\.|{_DOT})[\w+\-]+)*"
+_SPELT_EMAIL = re.compile(
+    rf"{_LOCAL}{_AT}(?:[\w\-]+{_DOT})+[a-z]{{2,}}|[\w.+\-]+ @ (?:[\w\-]+\.)+[a-z]{{2,}}", re.IGNORECASE
+)
 _SSN_BARE = re.compile(
     r"(?:\bssn|social security(?: number)?)\W{0,3}(?:is\W+|number\W+)?((?!000|666|9\d\d)\d{9})\b", re.IGNORECASE
 )
@@ -47,22 +54,31 @@ _CUES = (
     r"|\b(?:full |customer |client |patient )?name\s*:|\bdear|\bsigned,?"
     r"|\b(?:kind |best |warm )?regards,|\bsincerely,|\batenciosamente,|\bcheers,)"
 )
-_NAME = re.compile(rf"{_CUES}\s*{_FULL_NAME}")
-# What stands after a cue word without being a name.
-_NOT_NAMES = frozenset(
-    """sir madam customer team support all everyone colleagues friend friends member user valued hiring i it he she we you
-    they the a an my our your this that not ok okay please thanks thank monday tuesday wednesday thursday friday saturday
-    sunday january february march april may june july august september october november december""".split()  # noqa: SIM905
-)
+_TITLE = r"(?:(?i:mr|mrs|ms|miss|dr|prof|sr|sra|senhora?|herr|frau|mme)\b\.?\s*)?"
+_NAME = re.compile(rf"{_CUES}\s*{_TITLE}{_FULL_NAME}")
+# What stands after a cue word without being a name. Days and months are names too ("April Park"), but not alone.
+_CALENDAR_WORDS = """
+monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september
+october november december
+"""
+_OTHER_WORDS = """
+sir madam customer team support all everyone colleagues friend friends member user valued hiring i it he she we you they
+the a an my our your this that not ok okay please thanks thank mr mrs ms miss dr prof sr sra senhor senhora herr frau mme
+"""
+_CALENDAR, _NOT_NAMES = frozenset(_CALENDAR_WORDS.split()), frozenset(_OTHER_WORDS.split())
 _PLAIN_DIGITS = re.compile(r"^\d+$")
 _PHONE_CUE = re.compile(
-    r"(?:phone|tel|telephone|cell|mobile|call|text|whatsapp|contact|reach|number|fone|telefone|celular|fax)\W*(?:\w+\W+){0,4}$",
+    r"(?:phone|tel|cell|mobile|\bcall|\btext|whatsapp|contact|\breach|my number|\bfone|telefone|celular|\bfax)"
+    r"\W*(?:\w+\W+){0,4}$",
     re.IGNORECASE,
 )
+# Shorter numbers, in most countries those without an area code, look like item and case numbers.
+_FULL_PHONE_DIGITS = 9
 _DATE_SHAPE = re.compile(r"^(?:\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ]\d{2,4})$")
 _CONTEXT_CHARS = 60
 # Presidio's score of a match whose check digits are wrong is 0, that of a lone "::" (IPv6's "any address") 0.1.
 _LEAST_SCORE = 0.1
+_LEAST_IPV6_GROUPS = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -141,30 +157,57 @@ def _presidio() -> list[Any]:
 
 def _ask(recogniser: Any, text: str) -> list[Finding]:
     """What one of presidio's recognisers finds; phone numbers only where digits look like one in their surroundings."""
-    results = recogniser.analyze(text, recogniser.supported_entities, None)
+    # Capitals, as IBANs are known by, where they leave every character in its place ("ß" would become "SS").
+    capitals = text.upper() if recogniser.supported_entities == ["IBAN_CODE"] else text
+    results = recogniser.analyze(capitals if len(capitals) == len(text) else text, recogniser.supported_entities, None)
     found = [Finding(r.start, r.end, _PRESIDIO_NAMES[r.entity_type]) for r in results if r.score > _LEAST_SCORE]
-    return [finding for finding in found if finding.entity != "PHONE" or _is_phone(text, finding)]
+    return [finding for finding in found if _PLAUSIBLE.get(finding.entity, _always)(text, finding)]
+
+
+def _always(_text: str, _finding: Finding) -> bool:
+    return True
+
+
+def _is_address(text: str, finding: Finding) -> bool:
+    """Names of code ("a::b") and the machine itself ("::1") have the form of an IPv6 address, but few groups."""
+    number = text[finding.start : finding.end]
+    return ":" not in number or sum(bool(group) for group in number.split(":")) >= _LEAST_IPV6_GROUPS
 
 
 def _is_phone(text: str, finding: Finding) -> bool:
-    """libphonenumber takes many digit strings for a number: dates are none, bare digits need a cue word before them."""
+    """libphonenumber takes many digit strings for a number: dates are none; bare digits, and numbers without an area
+    code, need a cue word before them."""
     number = text[finding.start : finding.end]
     if _DATE_SHAPE.match(number):
         return False
     before = text[max(0, finding.start - _CONTEXT_CHARS) : finding.start]
-    return not _PLAIN_DIGITS.match(number) or _PHONE_CUE.search(before) is not None
+    telling = not _PLAIN_DIGITS.match(number) and sum(char.isdigit() for char in number) >= _FULL_PHONE_DIGITS
+    return telling or _PHONE_CUE.search(before) is not None
+
+
+_PLAUSIBLE: dict[str, Callable[[str, Finding], bool]] = {"PHONE": _is_phone, "IP": _is_address}
 
 
 def _own(text: str) -> list[Finding]:
     found = [Finding(*m.span(), "CPF") for m in _CPF.finditer(text) if _check_digits(m[0], _CPF_WEIGHTS)]
     found += [Finding(*m.span(), "CNPJ") for m in _CNPJ.finditer(text) if _check_digits(m[0], _CNPJ_WEIGHTS)]
+    found += [Finding(*m.span(), "CARD") for m in _CARD.finditer(text) if _luhn(m[0])]
+    found += [Finding(*m.span(), "EMAIL") for m in _SPELT_EMAIL.finditer(text)]
     found += [Finding(*m.span(), "SSN") for m in _SSN.finditer(text)]
     found += [Finding(*m.span(1), "SSN") for m in _SSN_BARE.finditer(text)]
     return found + [Finding(*m.span(1), "NAME") for m in _NAME.finditer(text) if not _is_word(m[1])]
 
 
 def _is_word(name: str) -> bool:
-    return name.split()[0].casefold().rstrip(".'’") in _NOT_NAMES
+    words = [word.casefold().rstrip(".'’") for word in name.split()]
+    return words[0] in _NOT_NAMES or all(word in _NOT_NAMES | _CALENDAR for word in words)
+
+
+def _luhn(number: str) -> bool:
+    """The check digit of payment cards (ISO/IEC 7812-1, annex B)."""
+    digits = [int(char) for char in reversed(number) if char.isdigit()]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
 
 
 def _check_digits(number: str, weights: tuple[tuple[int, ...], ...]) -> bool:
