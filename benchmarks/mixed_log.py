@@ -80,12 +80,12 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
         ),
         Wording(
             "You route requests of a personal assistant.",
-            "What does the user want? Answer with one intent label and nothing else.\n\nRequest: \"$input\"\n\nIntent:",
+            'What does the user want? Answer with one intent label and nothing else.\n\nRequest: "$input"\n\nIntent:',
             _bare,
         ),
         Wording(
             "You are an intent classifier for a voice assistant. Answer in JSON.",
-            "$input\n\n---\nClassify the request above. Return a JSON object with the single key \"intent\".",
+            '$input\n\n---\nClassify the request above. Return a JSON object with the single key "intent".',
             _as_json("intent"),
         ),
         Wording(
@@ -109,8 +109,8 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
         ),
         Wording(
             "You are an accounting assistant. Output valid JSON.",
-            "Here is the OCR of a receipt that $name handed in:\n\"\"\"\n$input\n\"\"\"\n"
-            "Fill in {\"company\": ..., \"date\": ..., \"address\": ..., \"total\": ...}.",
+            'Here is the OCR of a receipt that $name handed in:\n"""\n$input\n"""\n'
+            'Fill in {"company": ..., "date": ..., "address": ..., "total": ...}.',
             _fenced,
         ),
     ),
@@ -141,7 +141,7 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
         ),
         Wording(
             "You are a medical scribe. Answer in JSON.",
-            "Conversation:\n$input\n\nReturn {\"section\": \"<HEADER>\"} for the section of the note it belongs to.",
+            'Conversation:\n$input\n\nReturn {"section": "<HEADER>"} for the section of the note it belongs to.',
             _as_json("section"),
         ),
         Wording(

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from metier.artefacts.estimates import Estimate, not_scored
-from metier.artefacts.tasks import ASSIGNMENT_SCHEMA, Affinity, Audit, OutputKind, Task, TaskAudit, Template
+from metier.artefacts.tasks import ASSIGNMENT_SCHEMA, Affinity, Audit, Task, TaskAudit, Template
 from metier.artefacts.traffic import Traffic
 from metier.errors import BadSettings
 from metier.generalists.prices import list_price
@@ -23,8 +23,8 @@ from metier.mining.costs import CostBasis, Priced, Span, cost_note, measure_span
 from metier.mining.naming import describe, make_unique, name_task
 from metier.mining.outputs import Output, read_output
 from metier.mining.sampling import sample_prompts
-from metier.mining.separation import measure_affinity
 from metier.mining.savings import project_saving
+from metier.mining.separation import measure_affinity
 from metier.mining.units import OPEN_ENDED, Unit, group_calls
 from metier.mining.verdicts import LabelNeeds, judge
 from metier.progress import Progress, silent
@@ -42,10 +42,18 @@ class AuditSettings(BaseModel):
     sample_size: int = Field(20_000, ge=100, le=200_000, description="Distinct prompts that templates are mined from.")
     min_calls: int = Field(20, ge=2, description="Sampled prompts that must share a template before it counts.")
     reference_model: str = Field("gpt-4o", description="Model whose list price is taken for calls of unknown models.")
-    coverage_low: float = Field(0.5, gt=0, le=1, description="Share of calls a specialist would answer itself, at worst.")
-    coverage_high: float = Field(0.9, gt=0, le=1, description="Share of calls a specialist would answer itself, at best.")
-    running_usd_low: float = Field(100.0, gt=0, description="A specialist's running cost a month in US dollars, at best.")
-    running_usd_high: float = Field(900.0, gt=0, description="A specialist's running cost a month in US dollars, at worst.")
+    coverage_low: float = Field(
+        0.5, gt=0, le=1, description="Share of calls a specialist would answer itself, at worst."
+    )
+    coverage_high: float = Field(
+        0.9, gt=0, le=1, description="Share of calls a specialist would answer itself, at best."
+    )
+    running_usd_low: float = Field(
+        100.0, gt=0, description="A specialist's running cost a month in US dollars, at best."
+    )
+    running_usd_high: float = Field(
+        900.0, gt=0, description="A specialist's running cost a month in US dollars, at worst."
+    )
     min_labels: int = Field(300, ge=1, description="Distinct labelled inputs a task needs at least.")
     labels_per_class: int = Field(10, ge=1, description="Distinct labelled inputs a task needs for each of its labels.")
     affinity: bool = Field(True, description="Measure how separable each task's inputs are from the rest.")
@@ -86,13 +94,13 @@ def _audit(
         dataclasses.replace(row, task=dataclasses.replace(row.task, name=name))
         for row, name in zip(rows, names, strict=True)
     )
-    note = " ".join(filter(None, (cost_note(calls["cost_basis"], settings.reference_model, _price_source(settings)), span.note)))
+    costs = cost_note(calls["cost_basis"], settings.reference_model, _price_source(settings))
     return Audit(
         n_traces=calls.height,
         n_unassigned=int((calls["unit"] == UNASSIGNED).sum()),
         span_days=span.days,
         cost_usd_month=bill,
-        cost_note=note,
+        cost_note=f"{costs} {span.note}".strip(),
         tasks=tasks,
         assignments=_assignments(calls, grouping.units, jobs),
     )
@@ -106,9 +114,11 @@ def _price_table(settings: AuditSettings) -> Callable[[str], Priced]:
         )
     reference = list_price(settings.reference_model)
     if reference is None:
-        raise BadSettings(f"No list price is known for reference_model {settings.reference_model!r}: name another model.")
+        raise BadSettings(
+            f"No list price is known for reference_model {settings.reference_model!r}: name another model."
+        )
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def price_of(model: str) -> Priced:
         known = list_price(model)
         price = known or reference

@@ -73,7 +73,7 @@ class Definedness:
 @dataclass(frozen=True)
 class Affinity:
     """Proxy A-distance in [0, 2] between the task's inputs and the rest of the traffic (Ben-David et al., 2010), beside
-    `null_high`, the 95% quantile of the same distance between two halves of the task's own inputs."""
+    `null_high`, the 95% quantile of the same distance between random halves of both taken together."""
 
     distance: Estimate
     null_high: float

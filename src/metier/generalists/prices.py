@@ -1,4 +1,4 @@
-"""List prices of generalists, from the price table shipped with genai-prices: no network, dated by the package's version."""
+"""List prices of generalists, from the table inside genai-prices: no network, dated by that package's version."""
 
 from __future__ import annotations
 

@@ -83,7 +83,9 @@ def _assign_batch(
     batch: pl.DataFrame, grouping: Grouping, match: Matcher, tallies: list[Tally], price_of: Callable[[str], Priced]
 ) -> pl.DataFrame:
     prompts = [read_prompt(messages) for messages in batch["messages"]]
-    texts = [correction or response or "" for correction, response in batch.select("correction", "response").iter_rows()]
+    texts = [
+        correction or response or "" for correction, response in batch.select("correction", "response").iter_rows()
+    ]
     answers = [read_answer(text) for text in texts]
     units, inputs = _place(prompts, answers, batch["dataset"].to_list(), grouping, match)
     for unit, answer, text in zip(units, answers, texts, strict=True):
@@ -120,7 +122,7 @@ def _answer_key(answer: Answer, text: str) -> int | None:
 def _place(
     prompts: list[Prompt], answers: list[Answer], datasets: list[str | None], grouping: Grouping, match: Matcher
 ) -> tuple[list[int], list[str]]:
-    """The unit and the input of each call; what no answer tells is judged by the inputs, all calls of a template at once."""
+    """The unit and the input of each call; where answers do not tell, inputs judge."""
     catch_all = len(grouping.templates) - 1
     units, inputs = [UNASSIGNED] * len(prompts), [""] * len(prompts)
     untold: dict[int, list[int]] = {}

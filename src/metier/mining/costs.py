@@ -38,7 +38,9 @@ class Priced:
     assumed: bool
 
 
-def add_costs(batch: pl.DataFrame, n_prompt_chars: npt.NDArray[np.int64], price_of: Callable[[str], Priced]) -> pl.DataFrame:
+def add_costs(
+    batch: pl.DataFrame, n_prompt_chars: npt.NDArray[np.int64], price_of: Callable[[str], Priced]
+) -> pl.DataFrame:
     """Columns time (finite or null), cost_usd and cost_basis of a batch. Labelled records are no calls and cost nothing."""
     prices = {model: price_of(model or "") for model in batch["model"].unique().to_list()}
     table = pl.DataFrame(
@@ -91,11 +93,11 @@ def measure_span(times: pl.Series) -> Span:
     if len(known) < 2:
         return Span(DAYS_A_MONTH, 1.0, "No times: the log is taken as one month.")
     if len(known) >= _N_ROBUST:
-        low, high = float(known.quantile(0.01)), float(known.quantile(0.99))  # type: ignore[arg-type]
-        seconds = (high - low) / 0.98
+        low, high = np.quantile(known.to_numpy(), (0.01, 0.99))
+        seconds = float(high - low) / 0.98
     else:
         # n calls span n - 1 gaps: the mean gap counts once more.
-        seconds = float(known.max() - known.min()) * len(known) / (len(known) - 1)  # type: ignore[operator]
+        seconds = float(np.ptp(known.to_numpy())) * len(known) / (len(known) - 1)
     days = seconds / SECONDS_A_DAY
     notes = []
     if days < MIN_SPAN_DAYS:

@@ -19,7 +19,10 @@ from metier.mining.features import Floats, hashed_words, topic_features, writing
 # The part of a template's calls whose answers tell nothing: free text, or no job that recurs.
 OPEN_PART = "open"
 # Labels of two jobs must lie further apart than labels of one job spread: mean silhouette (Rousseeuw, 1987).
-MIN_SILHOUETTE = 0.5
+MIN_SILHOUETTE = 0.45
+# Topic counts for less than the manner of writing: the labels of one job are about many topics.
+_TOPIC_WEIGHT = 0.75
+_MIN_LABELS_A_JOB = 2
 _MAX_LABEL_JOBS = 6
 _MAX_LABELS = 1_500
 _MIN_PART_SHARE = 0.02
@@ -60,7 +63,9 @@ class Parts:
 WHOLE = Parts(("",))
 
 
-def split_by_meaning(inputs: Sequence[str], answers: Sequence[Answer], is_open: bool, min_support: int, seed: int) -> Parts:
+def split_by_meaning(
+    inputs: Sequence[str], answers: Sequence[Answer], is_open: bool, min_support: int, seed: int
+) -> Parts:
     """The parts of a template, given a sample of its inputs and answers; one part where nothing tells jobs apart.
 
     A part needs `min_support` calls, and a tenth of them where the template has instructions: there one job is likely.
@@ -128,7 +133,11 @@ def _shape_of_keys(keysets: Sequence[tuple[str, ...]]) -> dict[str, str]:
     counts = Counter(key for keys in keysets for key in keys)
     frequent = {key for key, n in counts.items() if n >= max(2, _MIN_KEY_SHARE * len(keysets))}
     together = Counter(
-        (first, second) for keys in keysets for first in keys for second in keys if first < second and frequent >= {first, second}
+        (first, second)
+        for keys in keysets
+        for first in keys
+        for second in keys
+        if first < second and frequent >= {first, second}
     )
     edges = [pair for pair, n in together.items() if n >= max(2, 0.02 * min(counts[pair[0]], counts[pair[1]]))]
     bridges = {key for key in frequent if _n_components(frequent - {key}, edges) > _n_components(frequent, edges)}
@@ -151,7 +160,7 @@ def _components(nodes: set[str], edges: Sequence[tuple[str, str]]) -> list[set[s
 
 
 def _name_labels(inputs: Sequence[str], answers: Sequence[Answer], smallest: int, seed: int) -> list[str]:
-    """Which job each bare short answer belongs to: labels are grouped by their style and by the inputs they are given to."""
+    """The job of each bare short answer: labels are grouped by their style and by the inputs they are given to."""
     labels = [answer.key for answer in answers]
     spelling = {answer.key: answer.value for answer in reversed(answers)}
     counts = Counter(labels)
@@ -180,6 +189,8 @@ def _group_labels(
     for n_groups in range(2, min(_MAX_LABEL_JOBS, len(recurring) - 1) + 1):
         groups = AgglomerativeClustering(n_groups, linkage="average").fit_predict(points)
         sizes = np.bincount(groups, weights=[counts[label] for label in recurring])
+        if min(np.bincount(groups)) < _MIN_LABELS_A_JOB:
+            continue
         if sizes.min() >= smallest and (score := silhouette_score(points, groups)) >= best:
             best, best_groups = score, groups
     return dict(zip(recurring, best_groups.tolist(), strict=True))
@@ -187,7 +198,7 @@ def _group_labels(
 
 def _label_points(inputs: Sequence[str], labels: Sequence[str], recurring: dict[str, str], seed: int) -> Floats:
     """A point a label: the mean features of the inputs it is given to, beside its own style; shape (labels, features)."""
-    features = np.hstack([writing_features(inputs), topic_features(inputs, seed)])
+    features = np.hstack([writing_features(inputs), _TOPIC_WEIGHT * topic_features(inputs, seed)])
     place = {label: index for index, label in enumerate(recurring)}
     owner = np.array([place.get(label, -1) for label in labels])
     sums = np.zeros((len(recurring), features.shape[1]))
@@ -197,5 +208,6 @@ def _label_points(inputs: Sequence[str], labels: Sequence[str], recurring: dict[
 
 
 def _label_style(label: str) -> tuple[float, ...]:
+    """How a label is written: case, digits and length; not its separators, which differ within one set of labels."""
     n = max(len(label), 1)
-    return sum(map(str.isupper, label)) / n, float("_" in label), float(" " in label), n / 20, sum(map(str.isdigit, label)) / n
+    return sum(map(str.isupper, label)) / n, sum(map(str.isdigit, label)) / n, n / 40

@@ -11,11 +11,14 @@ from metier.artefacts.tasks import OutputKind, Template
 _MAX_WORDS = 4
 _DESCRIPTION_CHARS = 240
 _STOPWORDS = frozenset(
-    "the and for with from this that these those which what who whom whose does did are was were will would can could "
-    "should shall may might must you your yours our their them they his her its into onto over under above below here "
-    "there please only just nothing else following give answer reply respond return output write read name tell one "
-    "each any all not but about after before between helpful assistant user text input object valid have has had been "
-    "being than then when where while also more most very such too out off own same how why json".split()
+    re.findall(
+        r"\w+",
+        "the and for with from this that these those which what who whom whose does did are was were will would can could "
+        "should shall may might must you your yours our their them they his her its into onto over under above below here "
+        "there please only just nothing else following give answer reply respond return output write read name tell one "
+        "each any all not but about after before between helpful assistant user text input object valid have has had been "
+        "being than then when where while also more most very such too out off own same how why json",
+    )
 )
 
 

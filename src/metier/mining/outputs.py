@@ -39,14 +39,16 @@ def read_output(calls: pl.DataFrame, tally: Tally, is_open_ended: bool) -> Outpu
     counts = pairs.group_by("answer_key").len()["len"]
     forms = dict(answered["form"].value_counts().iter_rows())
     seen = seen_share(counts.to_list())
-    kind = _kind_of(forms, seen, is_open_ended, bool(calls["has_image"].mean() or 0) and calls["has_image"].mean() >= 0.5)
-    mean_length = float(answered["n_answer_chars"].mean() or 0.0)  # type: ignore[arg-type]
+    is_page = 2 * int(calls["has_image"].sum()) >= calls.height
+    kind = _kind_of(forms, seen, is_open_ended, is_page)
+    mean_length = int(answered["n_answer_chars"].sum()) / max(answered.height, 1)
+    n_keys = len(tally.keys)
     share_object = forms.get(Form.OBJECT.value, 0) / max(answered.height, 1)
     labels = _labels_of(tally.labels) if kind is OutputKind.LABEL else ()
     schema = infer_schema(tally.objects) if share_object >= KIND_SHARE and kind is not OutputKind.TEXT else None
     score, detail = {
         OutputKind.LABEL: (seen, f"{len(labels)} labels; a new answer is one of them with probability {seen:.2f}"),
-        OutputKind.FIELDS: (share_object, f"{share_object:.0%} of answers are JSON objects of {len(tally.keys)} known keys"),
+        OutputKind.FIELDS: (share_object, f"{share_object:.0%} of answers are JSON objects of {n_keys} known keys"),
         OutputKind.PAGE: (share_object, f"inputs are images; {share_object:.0%} of answers are JSON objects"),
         OutputKind.TEXT: (seen, f"free text; a new answer was seen before with probability {seen:.2f}"),
     }[kind]
@@ -79,5 +81,5 @@ def _labels_of(surfaces: Counter[str]) -> tuple[str, ...]:
 def _contradictory(pairs: pl.DataFrame) -> float:
     per_input = pairs.group_by("input_key").agg(n=pl.col("len").sum(), most=pl.col("len").max())
     repeated = per_input.filter(pl.col("n") >= 2)
-    total = repeated["n"].sum()
-    return float((total - repeated["most"].sum()) / total) if total else 0.0
+    total, agreeing = int(repeated["n"].sum()), int(repeated["most"].sum())
+    return (total - agreeing) / total if total else 0.0

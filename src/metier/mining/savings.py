@@ -31,6 +31,7 @@ def project_saving(
     spread = VOLUME_SPREAD if span_days >= _SHORT_DAYS else VOLUME_SPREAD_SHORT
     volume = np.exp(rng.normal(0.0, np.hypot(spread, n_calls**-0.5 if n_calls else 1.0), N_DRAWS))
     covered = rng.uniform(*coverage, N_DRAWS)
-    running = np.exp(rng.uniform(*np.log(running_usd_month), N_DRAWS))
+    low_usd, high_usd = running_usd_month
+    running = low_usd * (high_usd / low_usd) ** rng.random(N_DRAWS)
     low, middle, high = np.quantile(cost_usd_month * volume * covered - running, (0.05, 0.5, 0.95))
     return Estimate(float(middle), float(low), float(high), n_calls, 0.90, "Monte Carlo, 4,000 draws")

@@ -49,7 +49,9 @@ def shingle_prompts(prompts: Sequence[Prompt], min_support: int, ids_of: TokenId
     ids, prompt, marker, user = _token_stream(prompts, ids_of)
     if len(ids) < 4:
         empty = np.zeros(0, dtype=np.int64)
-        return Shingles(empty, empty, empty, empty.astype(bool), empty.astype(bool), empty.astype(np.uint64), len(prompts))
+        return Shingles(
+            empty, empty, empty, empty.astype(bool), empty.astype(bool), empty.astype(np.uint64), len(prompts)
+        )
     hashes = shingle_hashes(ids)
     n_markers = marker[:-2].astype(np.int8) + marker[1:-1] + marker[2:]
     n_user = user[:-2].astype(np.int8) + user[1:-1] + user[2:]
@@ -82,7 +84,8 @@ def shingle_prompts(prompts: Sequence[Prompt], min_support: int, ids_of: TokenId
 def shingle_hashes(ids: UInt64s) -> UInt64s:
     """The hash of each run of three token ids; shape (n - 2,)."""
     mixed: UInt64s = (ids[:-2] * _FACTORS[0]) ^ (ids[1:-1] * _FACTORS[1] + (ids[2:] * _FACTORS[2]))
-    return mixed * _FACTORS[0]
+    scrambled: UInt64s = mixed * _FACTORS[0]
+    return scrambled
 
 
 def _edge_shingles(ids: UInt64s, hashes: UInt64s, marker: Bools, prompt: Int64s) -> tuple[UInt64s, Int64s]:
@@ -91,7 +94,8 @@ def _edge_shingles(ids: UInt64s, hashes: UInt64s, marker: Bools, prompt: Int64s)
     starts = marker[:-3] & ~marker[1:-2] & ~marker[2:-1] & ~marker[3:]
     stops = marker[3:] & ~marker[2:-1] & ~marker[1:-2] & ~marker[:-3]
     at = np.flatnonzero((starts | stops) & (prompt[:-3] == prompt[3:]))
-    return (hashes[at] ^ (ids[at + 3] + _FACTORS[2])) * _FACTORS[1], at
+    mixed: UInt64s = (hashes[at] ^ (ids[at + 3] + _FACTORS[2])) * _FACTORS[1]
+    return mixed, at
 
 
 class TokenIds(dict[str, int]):

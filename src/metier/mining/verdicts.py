@@ -42,10 +42,14 @@ def judge(
     if not output.n_answered:
         return AuditVerdict.COLLECT, f"No answers are recorded: collect at least {needed:,} labelled inputs."
     if output.kind is OutputKind.TEXT or output.definedness.score < MIN_DEFINEDNESS:
-        return AuditVerdict.FRONTIER, f"The output is not closed enough to learn and to check: {output.definedness.detail}."
+        return (
+            AuditVerdict.FRONTIER,
+            f"The output is not closed enough to learn and to check: {output.definedness.detail}.",
+        )
     if output.n_answered < needed:
         return AuditVerdict.COLLECT, (
-            f"{output.n_answered:,} distinct inputs have an answer; {needed:,} are needed: collect {needed - output.n_answered:,} more."
+            f"{output.n_answered:,} distinct inputs have an answer; {needed:,} are needed: "
+            f"collect {needed - output.n_answered:,} more."
         )
     if output.contradictory > MAX_CONTRADICTORY:
         return AuditVerdict.COLLECT, (

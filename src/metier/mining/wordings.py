@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metier.artefacts.tasks import Template
-from metier.mining.answers import Answer, Form
+from metier.mining.answers import Answer, Form, seen_share
 from metier.mining.features import hashed_words
 from metier.mining.prompts import input_key
 
@@ -23,6 +23,7 @@ MIN_INSTRUCTION_SIMILARITY = 0.4
 # On inputs that both were asked about, wordings of one job mostly give the same answer.
 MIN_AGREEMENT = 0.5
 _MIN_SHARED = 10
+_MIN_COMMON = 3
 _MAX_INPUTS = 400
 
 
@@ -96,13 +97,19 @@ def _agreement(first: Profile, second: Profile) -> float:
 
 
 def _label_overlap(first: Profile, second: Profile) -> float:
-    """The share of one side's answers that the other side also gives: the larger of the two shares, as the smaller
-    sample cannot hold all labels."""
-    return max(_share_within(first.labels, second.labels), _share_within(second.labels, first.labels))
+    """How fully one side's answers lie among the labels that the other side has shown, the better of both directions.
+
+    Answers drawn from the same labels would fall on those already seen with probability `seen_share`, so the share that
+    does is measured against it: with few calls and many labels neither side has seen them all.
+    """
+    return max(_relative_share(first.labels, second.labels), _relative_share(second.labels, first.labels))
 
 
-def _share_within(counts: Counter[str], known: Counter[str]) -> float:
-    return sum(n for label, n in counts.items() if label in known) / max(sum(counts.values()), 1)
+def _relative_share(counts: Counter[str], known: Counter[str]) -> float:
+    n_common = sum(n for label, n in counts.items() if label in known)
+    if n_common < _MIN_COMMON:
+        return 0.0
+    return min(1.0, n_common / counts.total() / max(seen_share(known.values()), 1e-9))
 
 
 def _cosine(first: Counter[str], second: Counter[str]) -> float:
