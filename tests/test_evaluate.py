@@ -354,6 +354,7 @@ def test_failures_count_as_wrong_and_are_told_by_kind(specialist):
     generalist = found.candidates[1]
     assert (generalist.n, generalist.n_failed, generalist.n_not_asked) == (300, 14, 0)
     assert generalist.failures == (("timeout", 10), ("not a label", 4))
+    assert found.n_passing_failures == 10
     assert generalist.accuracy.value == pytest.approx(286 / 300)
     assert generalist.confusions == ()
     assert found.comparisons[0].n_only_specialist_right == 14
@@ -449,6 +450,15 @@ def test_calibration_error_of_a_known_gap(specialist):
     )
     assert found.candidates[0].expected_calibration_error == pytest.approx(0.1)
     assert math.isnan(found.candidates[1].expected_calibration_error)
+
+
+@pytest.mark.parametrize("n_wrong", [0, 300])
+def test_flawless_answers_do_not_make_a_certain_macro_f1(specialist, n_wrong):
+    rows = many(300)
+    score = evaluate([specialist(rows, wrong=range(n_wrong))], None, dataset(rows), SETTINGS).candidates[0]
+    assert score.macro_f1.value == score.accuracy.value == float(n_wrong == 0)
+    assert (score.macro_f1.low, score.macro_f1.high) == (score.accuracy.low, score.accuracy.high)
+    assert score.macro_f1.low < score.macro_f1.high
 
 
 def test_confusions_are_most_frequent_first(specialist):

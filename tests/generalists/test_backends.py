@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import polars as pl
 import pytest
 
 from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
+from metier.artefacts.evaluations import PASSING_FAILURES
 from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput, BadSettings, GeneralistFailed
-from metier.generalists import GENERALISTS, GeneralistSettings, make_generalist
+from metier.generalists import GENERALISTS, FailureKind, GeneralistSettings, make_generalist
 from metier.generalists.gguf import LocalGguf
 from metier.generalists.openai_compatible import OpenAICompatible
 from metier.generalists.prices import list_price
@@ -42,6 +45,10 @@ def made(environ=None, recorded=None, **settings):
 def test_every_backend_of_the_settings_is_in_the_registry():
     annotation = GeneralistSettings.model_fields["backend"].annotation
     assert set(annotation.__args__) == set(GENERALISTS)
+
+
+def test_passing_failures_are_failures_that_generalists_have():
+    assert set(get_args(FailureKind)) > PASSING_FAILURES
 
 
 def test_the_default_replays_the_traffic_and_is_none_without_recorded_answers():

@@ -31,6 +31,10 @@ AGREEMENT_WORDING: dict[Verdict, str] = {
 }
 
 
+# Failures of the connection rather than of the model: asking again may mend them.
+PASSING_FAILURES = frozenset({"timeout", "connection", "rate limited", "server error", "unreadable reply"})
+
+
 @dataclass(frozen=True)
 class Latency:
     """Seconds per single answer over `n` answers asked one at a time; NaN where it was not measured."""
@@ -157,6 +161,12 @@ class Evaluation:
     n_judged: int = 0
     unseen_labels: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def n_passing_failures(self) -> int:
+        """Calls that failed for a reason that may pass: where there are any, evaluating again may score better, and
+        costs only those calls."""
+        return sum(n for candidate in self.candidates for kind, n in candidate.failures if kind in PASSING_FAILURES)
 
 
 ANSWER_SCHEMA = pl.Schema(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,12 @@ def score_candidate(
 def _macro_f1(
     truth: list[str], given: list[str], groups: list[str], level: float, n_resamples: int, seed: int
 ) -> Estimate:
-    return estimate(macro_f1(truth, given, groups=groups, level=level, n_resamples=n_resamples, seed=seed))
+    found = estimate(macro_f1(truth, given, groups=groups, level=level, n_resamples=n_resamples, seed=seed))
+    if found.value not in (0.0, 1.0):
+        return found
+    # All right, or all wrong: resampling sees no doubt where there is some. Accuracy has the same value then.
+    bounds = accuracy(truth, given, groups=groups, level=level)
+    return replace(found, low=bounds.lower, high=bounds.upper, method=f"{bounds.method}, as nothing varies to resample")
 
 
 def _calibration_error(
