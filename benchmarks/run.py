@@ -50,15 +50,22 @@ BENCHMARKS: dict[str, Benchmark] = {
 def machine() -> str:
     """What the figures were measured on, as a Markdown list."""
     cpu = next(
-        (line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+        (
+            line.split(":", 1)[1].strip()
+            for line in _read("/proc/cpuinfo").splitlines()
+            if line.startswith("model name")
+        ),
         platform.processor() or "unknown",
     )
     memory = next((line.split()[1] for line in _read("/proc/meminfo").splitlines() if line.startswith("MemTotal")), "0")
     libraries = ", ".join(f"{name} {_version(name)}" for name in _LIBRARIES)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False)
+    memory_gib = int(memory) / 2**20
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     return "\n".join(
         [
-            f"- {os.cpu_count()} cores of {cpu}, {int(memory) / 2**20:.0f} GiB of memory, {platform.system()} {platform.release()}",
+            f"- {os.cpu_count()} cores of {cpu}, {memory_gib:.0f} GiB of memory, {platform.system()} {platform.release()}",
             f"- Python {platform.python_version()}; {libraries}",
             f"- {datetime.date.today().isoformat()}, commit {commit.stdout.strip() or 'unknown'}",
         ]
@@ -72,7 +79,10 @@ def run(name: str, benchmark: Benchmark, quick: bool) -> str:
     sys.stderr.write(f"{name}: {' '.join(command[1:])}\n")
     begun = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
-    took = f"Command: `python benchmarks/{benchmark.script} {' '.join(command[4:])}`".rstrip() + f"; {time.monotonic() - begun:,.0f} s."
+    took = (
+        f"Command: `python benchmarks/{benchmark.script} {' '.join(command[4:])}`".rstrip()
+        + f"; {time.monotonic() - begun:,.0f} s."
+    )
     if done.returncode:
         return f"## {benchmark.title}\n\n**Failed with exit code {done.returncode}.** {took}\n\n{done.stdout}"
     return f"## {benchmark.title}\n\n{done.stdout.strip()}\n\n{took}\n"

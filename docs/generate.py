@@ -47,7 +47,12 @@ def command_reference() -> str:
     """docs/cli.md: every command with its arguments and options."""
     group = typer.main.get_command(build())
     assert isinstance(group, TyperGroup)
-    parts = ["# Commands", "", "Made from the code by `make docs`. Options not given come from `metier.toml`, else the default.", ""]
+    parts = [
+        "# Commands",
+        "",
+        "Made from the code by `make docs`. Options not given come from `metier.toml`, else the default.",
+        "",
+    ]
     for name, command in group.commands.items():
         parts += [f"## metier {name}", "", (command.help or "").strip(), ""]
         rows = [_row(param) for param in command.params if param.name != "help"]
@@ -62,7 +67,7 @@ def artefact_pages() -> str:
         "# Artefacts",
         "",
         "Made from the code by `make docs`. Every kind is a frozen dataclass; on disk its scalars are `payload.json`, its tables",
-        "`<field>.parquet`, its files the folder `folder/`. NaN and infinity are the JSON strings \"NaN\" and \"Infinity\".",
+        '`<field>.parquet`, its files the folder `folder/`. NaN and infinity are the JSON strings "NaN" and "Infinity".',
         "",
     ]
     parts += _class_lines(Manifest, "manifest.json")
@@ -81,7 +86,9 @@ def _is_inner(cls: object, module: ModuleType) -> bool:
 
 def _class_lines(cls: type, note: str) -> list[str]:
     doc = inspect.cleandoc(cls.__doc__ or "")
-    rows = [f"| `{field.name}` | `{str(field.type).replace('|', chr(92) + '|')}` |" for field in dataclasses.fields(cls)]
+    rows = [
+        f"| `{field.name}` | `{str(field.type).replace('|', chr(92) + '|')}` |" for field in dataclasses.fields(cls)
+    ]
     title = f"## {cls.__name__}" + (f" ({note})" if note else "")
     return [title, "", doc, "", "| field | type |", "|---|---|", *rows, ""]
 

@@ -28,7 +28,9 @@ class CalibrateSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: float = Field(0.05, gt=0, lt=1, description="Largest share of wrong answers among those kept.")
-    delta: float = Field(0.05, gt=0, lt=1, description="Chance, over the draw of the calibration set, that alpha is exceeded.")
+    delta: float = Field(
+        0.05, gt=0, lt=1, description="Chance, over the draw of the calibration set, that alpha is exceeded."
+    )
     ood_share: float = Field(
         0.05,
         ge=0,
@@ -36,7 +38,10 @@ class CalibrateSettings(BaseModel):
         description="Share of out-of-distribution inputs to expect; mixed into the calibration set, wrong when kept.",
     )
     in_distribution_kept: float = Field(
-        0.995, gt=0.5, le=1, description="Share of the tune split's inputs that the out-of-distribution gate lets through."
+        0.995,
+        gt=0.5,
+        le=1,
+        description="Share of the tune split's inputs that the out-of-distribution gate lets through.",
     )
     horizon: int = Field(
         0, ge=0, description="Promise the next N items' kept error instead of the long run's (0: the long run)."
@@ -60,9 +65,7 @@ def calibrate(
     predictor = STUDENTS[specialist.card.student].load(specialist.folder)
     tune, calibration = dataset.split("tune"), _calibration_frame(dataset, settings.ood_share, seed)
     if not tune.height or not calibration.height:
-        raise NotEnoughData(
-            f"{tune.height} tune and {calibration.height} calibration examples; both splits need some. Curate more examples."
-        )
+        raise NotEnoughData(f"{tune.height} tune and {calibration.height} calibration examples; curate more.")
     tune_raw, tune_ood, _ = _predict(predictor, tune, "Scoring the tune split", progress)
     ood_threshold = float(np.quantile(tune_ood, settings.in_distribution_kept, method="higher"))
     scores, ood, correct = _predict(predictor, calibration, "Scoring the calibration split", progress)
@@ -96,7 +99,7 @@ def calibrate(
 
 
 def _calibration_frame(dataset: Dataset, ood_share: float, seed: int) -> pl.DataFrame:
-    """The calibration split with as many ood inputs mixed in as make up `ood_share` of the whole (all there are, at most)."""
+    """The calibration split with as many ood inputs mixed in as make up `ood_share` of the whole, all there are at most."""
     calibration, ood = dataset.split("calibration"), dataset.split("ood")
     n_ood = min(ood.height, math.ceil(calibration.height * ood_share / (1 - ood_share)))
     return pl.concat([calibration, ood.sample(n_ood, seed=seed)])
@@ -132,7 +135,12 @@ def _certificate(
         threshold=outcome.threshold,
         coverage=_estimate(outcome.coverage, outcome.n),
         risk=Estimate(
-            outcome.n_errors / outcome.n_kept, 0.0, outcome.risk_upper, outcome.n_kept, 1 - outcome.delta, "clopper-pearson"
+            outcome.n_errors / outcome.n_kept,
+            0.0,
+            outcome.risk_upper,
+            outcome.n_kept,
+            1 - outcome.delta,
+            "clopper-pearson",
         ),
         judged_against=_provenance(labelled),
         valid_for=(
@@ -161,7 +169,5 @@ def _curve(gated: NDArray[np.float64], correct: NDArray[np.bool_]) -> tuple[Risk
     points = []
     for threshold in np.unique(passing[places])[::-1]:
         kept = gated >= threshold
-        points.append(
-            RiskPoint(float(threshold), float(kept.mean()), float(1 - correct[kept].mean()), int(kept.sum()))
-        )
+        points.append(RiskPoint(float(threshold), float(kept.mean()), float(1 - correct[kept].mean()), int(kept.sum())))
     return tuple(points)

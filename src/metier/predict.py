@@ -27,16 +27,15 @@ def predict(predictor: Predictor, policy: Policy | None, inputs: Sequence[str]) 
             "label": answers.labels.tolist(),
             "score": answers.scores,
             "ood_score": answers.ood_scores,
-            "decision": [KEPT if keep else ESCALATE for keep in kept],
+            "decision": np.where(kept, KEPT, ESCALATE).tolist(),
             "reason": [
-                _reason(policy, keep, score, ood)
-                for keep, score, ood in zip(kept, answers.scores, answers.ood_scores, strict=True)
+                _reason(policy, keep, ood) for keep, ood in zip(kept.tolist(), answers.ood_scores.tolist(), strict=True)
             ],
         }
     )
 
 
-def _reason(policy: Policy | None, keep: bool, score: float, ood_score: float) -> str:
+def _reason(policy: Policy | None, keep: bool, ood_score: float) -> str:
     if policy is None:
         return "no policy: run calibrate first"
     if policy.certificate is None:

@@ -25,11 +25,21 @@ INTENTS = {
     "track_order": ("track my order", "see where the parcel is", "know when it arrives", "find my shipment"),
     "cancel_order": ("cancel my order", "stop the purchase", "undo what i bought", "call off the order"),
     "refund": ("get my money back", "have a refund", "be paid back", "return it for cash"),
-    "change_address": ("change my address", "move the delivery elsewhere", "ship it to my office", "correct the street"),
+    "change_address": (
+        "change my address",
+        "move the delivery elsewhere",
+        "ship it to my office",
+        "correct the street",
+    ),
     "invoice": ("get an invoice", "see the bill", "have a receipt by mail", "print the invoice"),
 }
 TAILS = ("", "today", "for the blue shoes", "from last week", "thanks", "order {n}", "as soon as possible", "if i may")
-OOD = ("what is the capital of peru", "write me a poem about rain", "who won the match last night", "solve 3 x + 4 = 10")
+OOD = (
+    "what is the capital of peru",
+    "write me a poem about rain",
+    "who won the match last night",
+    "solve 3 x + 4 = 10",
+)
 SETTINGS = """
 [train]
 students = ["linear"]
@@ -95,7 +105,9 @@ def test_from_a_file_to_a_report_and_answers(tmp_path: Path, metier: Metier) -> 
 
     answers = [
         json.loads(line)
-        for line in metier("predict", "intents", stdin="i want to cancel my order\nwho wrote hamlet\n").stdout.splitlines()
+        for line in metier(
+            "predict", "intents", stdin="i want to cancel my order\nwho wrote hamlet\n"
+        ).stdout.splitlines()
     ]
     assert answers[0]["label"] == "cancel_order"
     assert set(answers[0]) == {"input", "label", "score", "ood_score", "decision", "reason"}

@@ -24,11 +24,14 @@ _BATCH = 256
 def predict_command(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Text lines, JSONL or CSV; stdin where it is left out or '-'.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Text lines, JSONL or CSV; stdin where it is left out or '-'."),
     ] = None,
     *,
     student: Annotated[str | None, typer.Option(help="Which specialist answers; by default the policy's.")] = None,
-    form: Annotated[InputFormat, typer.Option("--format", help="How the inputs are written; auto goes by the suffix.")] = "auto",
+    form: Annotated[
+        InputFormat, typer.Option("--format", help="How the inputs are written; auto goes by the suffix.")
+    ] = "auto",
     output: Annotated[Literal["jsonl", "csv"], typer.Option(help="How the answers are written.")] = "jsonl",
 ) -> None:
     """Answer inputs: label, score, ood score, and whether the policy keeps the answer or escalates."""

@@ -51,10 +51,14 @@ class DemoData:
 
 def demo_command(
     *,
-    folder: Annotated[Path, typer.Option(help="Where the demo's project shall be; it is made if absent.")] = Path("demo-run"),
+    folder: Annotated[Path, typer.Option(help="Where the demo's project shall be; it is made if absent.")] = Path(
+        "demo-run"
+    ),
     calls: Annotated[int, typer.Option(min=500, help="Calls in the log that is made up (not for clinc150).")] = 12_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the log and of everything after it.")] = 0,
-    data: Annotated[str, typer.Option(help="auto (clinc150 where METIER_DATA has it), clinc150, or support (made up).")] = "auto",
+    data: Annotated[
+        str, typer.Option(help="auto (clinc150 where METIER_DATA has it), clinc150, or support (made up).")
+    ] = "auto",
 ) -> None:
     """See it all: from a log of calls to a report, on data that needs nothing else."""
     chosen = _data(data, calls, seed)

@@ -84,7 +84,9 @@ def specialists(at: Session, dataset: Manifest) -> dict[str, Stored]:
     """`trained_so_far`, or NotFound with the command that trains one."""
     trained = trained_so_far(at, dataset)
     if not trained:
-        raise NotFound(f"no specialist for the newest dataset of '{dataset.task}' yet. Run: metier train {dataset.task}")
+        raise NotFound(
+            f"no specialist for the newest dataset of '{dataset.task}' yet. Run: metier train {dataset.task}"
+        )
     return trained
 
 

@@ -22,12 +22,15 @@ def with_settings(*classes: type[BaseModel]) -> Callable[[Callable[..., None]], 
         @functools.wraps(command)
         def wrapper(**arguments: Any) -> None:
             given = {name: arguments.pop(name) for name in fields}
-            command(**arguments, given={name: _parse(fields[name], value) for name, value in given.items() if value is not None})
+            command(
+                **arguments,
+                given={name: _parse(fields[name], value) for name, value in given.items() if value is not None},
+            )
 
         options = [_option(name, field) for name, field in fields.items()]
-        wrapper.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+        setattr(wrapper, "__signature__", inspect.Signature([*own, *options]))  # noqa: B010 (mypy knows no such attribute)
         wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
-        del wrapper.__wrapped__  # type: ignore[attr-defined]
+        delattr(wrapper, "__wrapped__")  # noqa: B043 (as above)
         return wrapper
 
     return decorate
@@ -38,7 +41,11 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
     names = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
     default = typer.Option(
-        None, names, help=f"{field.description} \\[default: {shown(field)}]", show_default=False, metavar=_metavar(field, kind)
+        None,
+        names,
+        help=f"{field.description} \\[default: {shown(field)}]",
+        show_default=False,
+        metavar=_metavar(field, kind),
     )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind | None)
 

@@ -17,8 +17,17 @@ from metier.artefacts.specialists import Specialist
 from metier.artefacts.tasks import Audit
 from metier.audit import AuditSettings, audit
 from metier.calibrate import CalibrateSettings, calibrate
-from metier.cli.lookup import audited_task, best_student, find_task, latest_dataset, latest_of, require, specialists, trained_so_far
 from metier.cli.inputs import read_inputs
+from metier.cli.lookup import (
+    audited_task,
+    best_student,
+    find_task,
+    latest_dataset,
+    latest_of,
+    require,
+    specialists,
+    trained_so_far,
+)
 from metier.cli.session import Session, versions
 from metier.curate import CurateSettings, curate
 from metier.errors import NotFound
@@ -227,4 +236,6 @@ def gather(at: Session, task: str) -> ReportInputs:
 def _recipe(
     at: Session, kind: str, task: str | None, inputs: Mapping[str, str], settings: BaseModel, **more: Any
 ) -> Recipe:
-    return Recipe(kind, task, dict(inputs), {**settings.model_dump(mode="json"), **more}, at.project.project.seed, versions())
+    return Recipe(
+        kind, task, dict(inputs), {**settings.model_dump(mode="json"), **more}, at.project.project.seed, versions()
+    )

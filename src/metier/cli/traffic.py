@@ -47,7 +47,9 @@ def import_command(
     output_column: Annotated[
         str | None, typer.Option(help="Column of labelled records that holds the output; by default the usual names.")
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Text encoding; by default UTF-8, or what the file's BOM says.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Text encoding; by default UTF-8, or what the file's BOM says.")
+    ] = None,
     max_line_bytes: Annotated[
         int, typer.Option(min=1024, help="A longer line is quarantined without being held in memory.")
     ] = DEFAULT_MAX_LINE_BYTES,
@@ -125,6 +127,10 @@ def _remarks(file: FileReport) -> list[str]:
         remarks.append("imported before; nothing was read again")
     if file.resumed_at:
         remarks.append(f"went on after {file.resumed_at:,} lines of an import that was cut off")
-    for counts, word in ((file.quarantined, "quarantined"), (file.skipped, "skipped"), (file.warnings, "kept with a flaw")):
+    for counts, word in (
+        (file.quarantined, "quarantined"),
+        (file.skipped, "skipped"),
+        (file.warnings, "kept with a flaw"),
+    ):
         remarks += [f"{count:,} {word}: {reason}" for reason, count in counts.items()]
     return remarks

@@ -31,7 +31,9 @@ def ls_command(
 
 
 def show_command(
-    id: Annotated[str, typer.Argument(metavar="ID", help="An artefact's id, or as much of it as tells it from others.")],
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="An artefact's id, or as much of it as tells it from others.")
+    ],
 ) -> None:
     """Show one artefact: what it is, its settings and files, and what it was made from."""
     with session(Path.cwd(), err) as at:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
@@ -47,7 +47,7 @@ def read_payload(kind: str, folder: Path) -> Artefact:
                 continue
             table = folder / f"{field.name}.parquet"
             values[field.name] = pl.read_parquet(table) if table.exists() else folder / field.name
-        return cast(Artefact, TypeAdapter(cls).validate_python(values))
+        return TypeAdapter(cls).validate_python(values)
     except (OSError, ValueError, ValidationError, pl.exceptions.PolarsError) as error:
         raise BadArtefact(
             f"{kind} in {folder} cannot be read: {error}. Remove the folder and run the stage again."
