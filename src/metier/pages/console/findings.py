@@ -29,6 +29,7 @@ _VERDICT_STYLES = {
     Verdict.INFERIOR: BAD,
 }
 _N_REASONS = 10
+_NAME_WIDTH = 24
 _OUTCOME_STYLES = {Outcome.SPECIALISE: GOOD, Outcome.FRONTIER: BAD}
 
 
@@ -45,6 +46,8 @@ def audit_table(audit: Audit) -> RenderableType:
     rows = table(
         "task", "calls a month", "USD a month", "of bill", "saving a month", "verdict", left=("task", "verdict")
     )
+    # Names are torn last: the figures beside them may take a second line.
+    rows.columns[0].min_width = min(_NAME_WIDTH, max((len(item.task.name) for item in tasks), default=0))
     for item in tasks:
         rows.add_row(*_audit_cells(item), text(item.verdict.value, style=_AUDIT_STYLES[item.verdict]))
     unassigned = f", {audit.n_unassigned:,} of them in no task" if audit.n_unassigned else ""
