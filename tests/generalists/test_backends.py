@@ -100,6 +100,16 @@ def test_what_is_missing_is_named(settings, error, message):
         made(**settings)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"base_url": "https://user:sk-secret-1@example.org/v1"}, {"api_key_env": "sk-secret-1"}],
+)
+def test_a_key_in_the_settings_is_refused_and_not_repeated(settings):
+    with pytest.raises(BadSettings) as refused:
+        made(backend="openai", model="gpt-4o-mini", **settings)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_gguf_model_is_named_by_its_file(tmp_path):
     generalist = made(backend="gguf", path=str(tmp_path / "tiny.gguf"))
     assert isinstance(generalist, LocalGguf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from metier.generalists.protocol import Generalist
 from metier.generalists.replay import Replay, load_replay
 from metier.generalists.settings import GeneralistSettings
 from metier.generalists.simulated import Simulated
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def _replay(settings: GeneralistSettings, around: Surroundings) -> Replay | None
 def _openai(settings: GeneralistSettings, around: Surroundings) -> OpenAICompatible:
     if not settings.model:
         raise BadSettings("[generalist] model is empty; name the model that the server shall answer with")
+    _refuse_secrets(settings)
     if settings.base_url and urlsplit(settings.base_url).scheme not in ("http", "https"):
         raise BadSettings(
             f"[generalist] base_url {settings.base_url!r} is no address; it starts with https:// or http://"
@@ -102,6 +106,17 @@ def _openai(settings: GeneralistSettings, around: Surroundings) -> OpenAICompati
         max_output_tokens=settings.max_output_tokens,
         cache_path=around.cache_path,
     )
+
+
+def _refuse_secrets(settings: GeneralistSettings) -> None:
+    """Settings go into manifests: a key that slipped into one must stop here, and must not be repeated."""
+    if "@" in urlsplit(settings.base_url).netloc:
+        raise BadSettings("[generalist] base_url holds a user or password; put the key into the environment instead")
+    if not _VARIABLE.fullmatch(settings.api_key_env):
+        raise BadSettings(
+            "[generalist] api_key_env is not the name of an environment variable in capitals (A-Z, 0-9, _); if it is the "
+            "key itself, take it out of there and revoke it"
+        )
 
 
 def _gguf(settings: GeneralistSettings, around: Surroundings) -> LocalGguf:
