@@ -122,6 +122,12 @@ def test_document_keeps_the_lists_name_as_split_and_the_line(tmp_path: Path, sto
     assert store.quarantine_rows()["line"].to_list() == [4]
 
 
+def test_equal_bad_records_on_one_line_are_all_quarantined(tmp_path: Path, store: TrafficStore) -> None:
+    found = load(store, write(tmp_path / "list.json", b'[null, null, ["x", "a"], null]'), format="records")
+    assert (found.n_added, found.quarantined) == (1, {"not an object": 3})
+    assert store.quarantine_counts() == {"not an object": 3}
+
+
 def test_unknown_format_names_what_was_seen_and_what_is_known(tmp_path: Path, store: TrafficStore) -> None:
     path = write(tmp_path / "odd.jsonl", lines({"alpha": 1, "beta": 2}))
     with pytest.raises(BadInput, match=r"odd\.jsonl.*keys alpha, beta.*openai-log.*--format"):

@@ -60,7 +60,9 @@ def _decode_leniently(data: bytes, problem: orjson.JSONDecodeError) -> Any:
         return Rejected("half a surrogate pair", "an escape \\ud800–\\udfff stands alone")
     except json.JSONDecodeError as wrong:
         cut = wrong.pos >= len(text.rstrip()) or "Unterminated string" in wrong.msg
-        return Rejected("truncated JSON" if cut else "not JSON", f"{wrong.msg} at column {wrong.colno}")
+        return Rejected(
+            "truncated JSON" if cut else "not JSON", f"{wrong.msg.removesuffix(' at')} at column {wrong.colno}"
+        )
     except (ValueError, RecursionError) as wrong:
         return Rejected("values too deep or too large", str(wrong)[:200])
     if text.lstrip("\ufeff \t\r") != text.lstrip(" \t\r"):

@@ -101,14 +101,14 @@ class _Pending:
     n_items: int = 0
     n_bytes: int = 0
 
-    def take(self, item: Item, found: Outcome) -> None:
+    def take(self, item: Item, found: Outcome, place: str) -> None:
         if isinstance(found, Trace):
-            self.traces.append(Located(found, item.line, item.data))
+            self.traces.append(Located(found, item.line, item.data, place))
         elif isinstance(found, Flawed):
-            self.traces.append(Located(found.trace, item.line, item.data))
+            self.traces.append(Located(found.trace, item.line, item.data, place))
             self.warnings.update(found.warnings)
         elif isinstance(found, Rejected):
-            self.refused.append(Refused(item.line, found.reason, found.detail, item.data, item.size_bytes))
+            self.refused.append(Refused(item.line, found.reason, found.detail, item.data, item.size_bytes, place))
         else:
             self.skipped[found.reason] += 1
 
@@ -212,7 +212,7 @@ def _import_file(
 
     with open_stream(plan.path, plan.size_bytes, encoding, on_read) as stream:
         items = READERS[plan.layout.reader](stream, max_line_bytes)
-        for batch in _batches(islice(items, before.n_items, None), plan.layout.format, context):
+        for batch in _batches(items, before.n_items, plan.layout.format, context):
             after = store.add(before.id, batch, clock())
             progress(f"import {plan.path.name}", position, plan.size_bytes)
     after = store.finish_import(before.id, clock())
@@ -220,18 +220,18 @@ def _import_file(
     return _report(plan, began, before, after)
 
 
-def _batches(items: Iterator[Item], format: str, context: Context) -> Iterator[Batch]:
+def _batches(items: Iterator[Item], n_done: int, format: str, context: Context) -> Iterator[Batch]:
     source = SOURCES[format]
     pending = _Pending()
     _, dataset, _, input_column, output_column = context
-    for item in items:
+    for number, item in enumerate(islice(items, n_done, None), n_done):
         if item.problem is not None:
-            pending.take(item, item.problem)
+            pending.take(item, item.problem, str(number))
         else:
             here = Context(item.line, dataset, item.key, input_column, output_column)
             found = outcomes(source, item.data, here) if item.row is None else parsed(source, item.row, here)
-            for outcome in found:
-                pending.take(item, outcome)
+            for nth, outcome in enumerate(found):
+                pending.take(item, outcome, f"{number}.{nth}" if nth else str(number))
         pending.n_items += 1
         pending.n_bytes += len(item.data)
         if pending.n_items >= BATCH_ITEMS or pending.n_bytes >= BATCH_BYTES:

@@ -31,11 +31,13 @@ _QUARANTINE_COLUMNS = ("import_id", "path", "line", "reason", "detail", "excerpt
 
 
 class Located(NamedTuple):
-    """A trace and the line (1-based) of its file; `raw` is kept for the case that it has to be quarantined."""
+    """A trace and the line (1-based) of its file; `raw` is kept for the case that it has to be quarantined. `place` tells
+    apart what stands on one line."""
 
     trace: Trace
     line: int
     raw: bytes
+    place: str = ""
 
 
 class Refused(NamedTuple):
@@ -46,6 +48,7 @@ class Refused(NamedTuple):
     detail: str
     raw: bytes
     size_bytes: int
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -344,7 +347,7 @@ def _sort(located: Iterable[Located], known: dict[str, _Known], import_id: int) 
             done.digest = add_digests(done.digest, row_digest(trace.id, content, trace.feedback, trace.correction))
         elif seen.content != content:
             detail = f"id {trace.id[:200]!r} is already there with another request or answer"
-            done.conflicts.append(Refused(item.line, DUPLICATE_ID, detail, item.raw, len(item.raw)))
+            done.conflicts.append(Refused(item.line, DUPLICATE_ID, detail, item.raw, len(item.raw), item.place))
         else:
             done.n_present += 1
             _take_judgement(done, trace, seen, known)
@@ -370,7 +373,7 @@ def _quarantine_row(line: Refused, import_id: int, path: str, now: float) -> tup
     excerpt = line.raw[:EXCERPT_BYTES].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     # Escapes make it longer: cut again, so that the promise holds for what is stored.
     excerpt = excerpt.encode()[:EXCERPT_BYTES].decode("utf-8", "ignore")
-    digest = to_hex(row_digest(path, line.raw, str(line.line), f"{line.reason} {line.size_bytes}"))
+    digest = to_hex(row_digest(path, line.raw, line.place, f"{line.line} {line.reason} {line.size_bytes}"))
     return import_id, path, line.line, line.reason, line.detail, excerpt, line.size_bytes, digest, now
 
 
