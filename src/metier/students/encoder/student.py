@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +37,14 @@ from metier.students.encoder.predictor import (
 )
 from metier.students.exports import done_summary, recipe_of, versions_of, write_arrays, write_meta
 
+if TYPE_CHECKING:
+    from metier.students.encoder.base_model import BaseModel
+    from metier.students.encoder.training import Material, Trained
+
 # base_model: "minilm" (bundled), "hf:org/name" or a folder. precision: "auto" (int8 if the tune split allows), "int8",
 # "float32". rate and head_rate: AdamW's, at the top of the schedule; layer_decay multiplies the rate once a layer down.
 # scale: the inverse temperature of the cosine head. patience: epochs without progress before an early stop (0: never).
+# threads: cores used in training (0: all); sums in another order make another result, so it is part of the recipe.
 DEFAULTS: dict[str, Option] = {
     "base_model": "minilm",
     "epochs": 5,
@@ -55,6 +60,7 @@ DEFAULTS: dict[str, Option] = {
     "patience": 2,
     "precision": "auto",
     "checkpoint_every_s": 30.0,
+    "threads": 0,
 }
 PRECISIONS = ("auto", "int8", "float32")
 _PACKAGES = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
@@ -83,59 +89,105 @@ class EncoderStudent:
         Raises MissingExtra without torch, BadInput on a base model or option that cannot be used, TrainingFailed where
         the loss is not a number.
         """
-        chosen: dict[str, Any] = merged_options(options, DEFAULTS, self.name)
-        if chosen["precision"] not in PRECISIONS:
-            raise BadInput(f"precision is {chosen['precision']!r}; give one of {', '.join(PRECISIONS)}.")
+        chosen = _checked(merged_options(options, DEFAULTS, self.name))
         recipe = recipe_of(self.name, train, tune, seed, chosen)
         if (done := done_summary(folder, recipe)) is not None:
             return done
-        classes = classes_of(train)
-        if any(find_spec(package) is None for package in _NEEDED):
-            raise MissingExtra("train", "Training the student 'encoder'")
+        _need_extra()
         (folder / _WORK).mkdir(parents=True, exist_ok=True)
-        return _fit(train, tune, classes, folder, recipe, seed, progress, chosen)
+        return _fit(train, tune, folder, recipe, seed, progress, chosen)
+
+    def tune_accuracy(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+    ) -> float:
+        """Accuracy on the tune split of a training of its own, in float32; nothing is left in `folder`."""
+        chosen = _checked(merged_options(options, DEFAULTS, self.name))
+        _need_extra()
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe = recipe_of(self.name, train, tune, seed, chosen)
+        trained = _fine_tune(_prepare(train, tune, chosen, progress), folder, recipe, seed, progress, chosen)
+        shutil.rmtree(folder)
+        return trained.curve[trained.best_epoch - 1].tune_accuracy
 
     def load(self, folder: Path, threads: int = 1) -> EncoderPredictor:
         """The exported form on `threads` cores (0: all). Raises BadArtefact naming the file that is wrong."""
         return load_encoder(folder, threads)
 
 
+def _checked(chosen: dict[str, Any]) -> dict[str, Any]:
+    if chosen["precision"] not in PRECISIONS:
+        raise BadInput(f"precision is {chosen['precision']!r}; give one of {', '.join(PRECISIONS)}.")
+    for name in ("epochs", "batch_size", "rate", "head_rate", "scale", "max_tokens"):
+        if chosen[name] <= 0:
+            raise BadInput(f"{name} is {chosen[name]!r}; give more than 0.")
+    return chosen
+
+
+def _need_extra() -> None:
+    if any(find_spec(package) is None for package in _NEEDED):
+        raise MissingExtra("train", "Training the student 'encoder'")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    base: BaseModel
+    max_tokens: int
+    classes: tuple[str, ...]
+    material: Material
+
+
+def _prepare(train: LabelledTexts, tune: LabelledTexts, chosen: dict[str, Any], progress: Progress) -> _Prepared:
+    from metier.students.encoder.base_model import find_base_model
+    from metier.students.encoder.tokens import TextTokenizer
+    from metier.students.encoder.training import Material
+
+    classes = classes_of(train)
+    progress("Reading the base model", 0, None)
+    base = find_base_model(chosen["base_model"])
+    max_tokens = min(chosen["max_tokens"], base.max_tokens)
+    tokenizer = TextTokenizer.from_file(base.tokenizer_path, max_tokens)
+    train_y, tune_y = label_places(train.labels, classes), label_places(tune.labels, classes)
+    material = Material(tokenizer.ids(train.inputs), train_y, tokenizer.ids(tune.inputs), tune_y, len(classes))
+    return _Prepared(base, max_tokens, classes, material)
+
+
+def _fine_tune(
+    prepared: _Prepared, folder: Path, recipe: str, seed: int, progress: Progress, chosen: dict[str, Any]
+) -> Trained:
+    from metier.students.encoder.base_model import read_torch_model
+    from metier.students.encoder.training import Plan
+    from metier.students.encoder.training import train as fine_tune
+
+    plan = Plan(**{name: chosen[name] for name in Plan.__dataclass_fields__ if name != "seed"}, seed=seed)
+    return fine_tune(read_torch_model(prepared.base), prepared.material, plan, folder, recipe, progress)
+
+
 def _fit(
     train: LabelledTexts,
     tune: LabelledTexts,
-    classes: tuple[str, ...],
     folder: Path,
     recipe: str,
     seed: int,
     progress: Progress,
     chosen: dict[str, Any],
 ) -> FitSummary:
-    from metier.students.encoder.base_model import find_base_model, read_torch_model
-    from metier.students.encoder.tokens import TextTokenizer
-    from metier.students.encoder.training import Material, Plan
-    from metier.students.encoder.training import train as fine_tune
-
     work = folder / _WORK
-    progress("Reading the base model", 0, None)
-    base = find_base_model(chosen["base_model"])
-    shutil.copyfile(base.tokenizer_path, folder / TOKENIZER_FILE)
-    tokenizer = TextTokenizer.from_file(base.tokenizer_path, chosen["max_tokens"])
-    y_tune = label_places(tune.labels, classes)
-    material = Material(
-        tokenizer.ids(train.inputs),
-        label_places(train.labels, classes),
-        tokenizer.ids(tune.inputs),
-        y_tune,
-        len(classes),
-    )
-    plan_names = set(Plan.__dataclass_fields__) - {"seed"}
-    plan = Plan(**{name: chosen[name] for name in plan_names}, seed=seed)
-    trained = fine_tune(read_torch_model(base), material, plan, work, recipe, progress)
+    prepared = _prepare(train, tune, chosen, progress)
+    shutil.copyfile(prepared.base.tokenizer_path, folder / TOKENIZER_FILE)
+    trained = _fine_tune(prepared, work, recipe, seed, progress, chosen)
+    base, classes, material = prepared.base, prepared.classes, prepared.material
 
     exporting = time.perf_counter()
     exported = _export(trained.encoder, trained.prototypes, material, folder, chosen, progress)
     write_arrays(folder / HEAD_FILE, {"prototypes": trained.prototypes})
-    model, right = _calibrate(exported.tune_logits, y_tune)
+    model, right = _calibrate(exported.tune_logits, material.tune_y)
     summary = FitSummary(
         student="encoder",
         base_model=base.name,
@@ -153,7 +205,7 @@ def _fit(
         versions=versions_of(_PACKAGES),
         notes=(f"the weights of epoch {trained.best_epoch} of {len(trained.curve)} are kept: best on the tune split",),
     )
-    more = {"scale": chosen["scale"], "max_tokens": chosen["max_tokens"], "score_model": asdict(model)}
+    more = {"scale": chosen["scale"], "max_tokens": prepared.max_tokens, "score_model": asdict(model)}
     summary = write_meta(folder, FILES, recipe, summary, **more)
     shutil.rmtree(work)
     return summary
@@ -169,7 +221,7 @@ class _Exported:
 def _export(
     encoder: Any,
     prototypes: npt.NDArray[np.float32],
-    material: Any,
+    material: Material,
     folder: Path,
     chosen: dict[str, Any],
     progress: Progress,

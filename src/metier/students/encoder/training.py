@@ -41,6 +41,8 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
 _WINDOW = 16  # batches sorted by length together: padding is about 2% then, and batches still vary
+_MIN_STEPS = 40  # an epoch: few examples come in smaller batches, or the weights would hardly move
+_MIN_BATCH = 16
 _EVAL_TOKENS = 4096
 _EVAL_ROWS = 256
 _CLIP = 1.0
@@ -65,6 +67,7 @@ class Plan:
     scale: float
     patience: int
     checkpoint_every_s: float
+    threads: int
     seed: int
 
 
@@ -124,21 +127,21 @@ def has_bfloat16() -> bool:
 
 
 @contextmanager
-def deterministic(seed: int) -> Iterator[None]:
-    """Torch with a seed and this process's cores; puts its settings back."""
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
+def deterministic(seed: int, threads: int) -> Iterator[None]:
+    """Torch with a seed and so many threads (0: a thread for each core this process may use); puts its settings back."""
+    state, before = torch.get_rng_state(), torch.get_num_threads()
     torch.manual_seed(seed)
-    torch.set_num_threads(_usable_cores())
+    torch.set_num_threads(threads or _usable_cores())
     try:
         yield
     finally:
         torch.set_rng_state(state)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def train(body: nn.Module, material: Material, plan: Plan, folder: Path, recipe: str, progress: Progress) -> Trained:
     """Fine-tune `body`. Raises TrainingFailed where the loss is not a number."""
-    with deterministic(plan.seed):
+    with deterministic(plan.seed, plan.threads):
         run = _set_up(body, material, plan)
         _resume(run, folder, recipe)
         _train_epochs(run, material, plan, folder, recipe, progress)
@@ -214,12 +217,13 @@ def _class_means(encoder: Encoder, material: Material) -> Tensor:
 
 def _train_epochs(run: _Run, material: Material, plan: Plan, folder: Path, recipe: str, progress: Progress) -> None:
     lengths = np.fromiter(map(len, material.train_ids), dtype=np.int64, count=len(material.train_ids))
-    steps = math.ceil(len(lengths) / plan.batch_size)
+    batch_size = min(plan.batch_size, max(_MIN_BATCH, len(lengths) // _MIN_STEPS))
+    steps = math.ceil(len(lengths) / batch_size)
     total = steps * plan.epochs
     while run.step < total and not _has_stalled(run, plan):
         epoch, done = divmod(run.step, steps)
         order = np.random.default_rng([plan.seed, epoch])
-        batches = shuffled_by_length(lengths, plan.batch_size, _WINDOW, order)
+        batches = shuffled_by_length(lengths, batch_size, _WINDOW, order)
         for batch in batches[done:]:
             progress("Training encoder", run.step, total)
             run.epoch_loss += _train_step(run, material, plan, batch, total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,6 +78,21 @@ class LinearStudent:
         return _fit(
             train, tune, folder, recipe, seed, progress, int(chosen["epochs"] or 0), int(chosen["min_texts"] or 1)
         )
+
+    def tune_accuracy(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+    ) -> float:
+        """Accuracy on the tune split of a training of its own; nothing is left in `folder`."""
+        accuracy = self.fit(train, tune, folder, seed=seed, progress=progress, options=options).tune_accuracy
+        shutil.rmtree(folder)
+        return accuracy
 
     def load(self, folder: Path) -> LinearPredictor:
         """The exported form. Raises BadArtefact naming the file that is missing or was altered."""

@@ -1,0 +1,209 @@
+"""The student `linear`: n-grams against scikit-learn, its gradient against differences, and what it does with odd data."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from metier.errors import BadArtefact, BadInput, NotEnoughData
+from metier.progress import silent
+from metier.students import STUDENTS, LabelledTexts
+from metier.students.linear.ngrams import char_grams, fit_ngrams, normalise
+from metier.students.linear.softmax import Weights, train_epoch
+
+LINEAR = STUDENTS["linear"]
+
+
+def fit(train: LabelledTexts, tune: LabelledTexts, folder: Path, seed: int = 0, **options: int):
+    return LINEAR.fit(train, tune, folder, seed=seed, progress=silent, options=options)
+
+
+def test_char_grams_are_those_of_scikit_learn() -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    theirs = CountVectorizer(analyzer="char_wb", ngram_range=(2, 5)).build_analyzer()("hello you")
+    ours = [gram for token in ("hello", "you") for gram in char_grams(token)]
+    assert sorted(ours) == sorted(theirs)
+
+
+def test_weights_are_those_of_scikit_learn() -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = ["the cat sat on the mat", "a dog sat", "the dog and the cat ran", "mat"]
+    grams = fit_ngrams(texts, min_texts_char=1, max_grams=10_000)
+    theirs = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+")
+    expected = theirs.fit_transform(texts).toarray()
+    words = {gram.removeprefix("\x01"): i for i, gram in enumerate(grams.grams[: grams.n_words])}
+    columns = [words[name] for name in theirs.get_feature_names_out()]
+    ours = grams.matrix(texts).toarray()[:, columns] * np.sqrt(2)  # two blocks of length one
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+def test_rows_have_length_one_and_unknown_text_length_zero() -> None:
+    grams = fit_ngrams(["alpha beta", "beta gamma"], 1, 1000)
+    assert np.linalg.norm(grams.row("alpha gamma")[1]) == pytest.approx(1, abs=1e-6)
+    assert len(grams.row("")[0]) == 0
+    assert len(grams.row("☃")[0]) == 0
+
+
+def test_normalise_bounds_and_cleans() -> None:
+    assert normalise("Ａ\x00B\tC") == "a b c"
+    assert len(normalise("x" * 10**6)) == 20_000
+
+
+def test_the_first_step_is_adagrad_by_hand() -> None:
+    # One example of class 0 of 2 from zero weights: p = 1/2, so the gradient is -x/2 and x/2, its loss ln 2; AdaGrad
+    # divides by the root of the squared gradient (plus the start, 1e-6), the rate is 0.3 at the first of one step.
+    x = csr_array(np.array([[0.0, 2.0, 0.4]], dtype=np.float32))
+    state = Weights.zeros(3, 2)
+    loss = train_epoch(state, x, np.array([0]), 0, 1, seed=0)
+    assert loss == pytest.approx(np.log(2))
+    step = [0.3 * g / np.sqrt(g * g + 1e-6) for g in (0.0, 1.0, 0.2)]
+    np.testing.assert_allclose(state.weights, np.array([step, [-s for s in step]]).T, rtol=1e-5)
+    np.testing.assert_allclose(state.bias, [0.3, -0.3], rtol=1e-4)
+
+
+def test_steps_approach_the_optimum_of_the_loss() -> None:
+    # Two features that name the class half of the time: the optimum's probabilities are the observed shares, 3/4.
+    x = csr_array(np.tile(np.eye(2, dtype=np.float32), (4, 1)))
+    y = np.array([0, 1, 0, 1, 0, 1, 1, 0])
+    state = Weights.zeros(2, 2)
+    for epoch in range(200):
+        train_epoch(state, x, y, epoch, 200, seed=0)
+    z = state.logits(x[:2])
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p, [[0.75, 0.25], [0.25, 0.75]], atol=0.03)
+
+
+def test_it_learns_and_reads_back_what_it_wrote(tmp_path: Path, train_texts, tune_texts) -> None:
+    summary = fit(train_texts, tune_texts, tmp_path)
+    predictor = LINEAR.load(tmp_path)
+    answers = predictor.predict(tune_texts.inputs)
+    right = answers.labels == np.array(tune_texts.labels, dtype=object)
+    assert right.mean() == summary.tune_accuracy >= 0.95
+    assert predictor.classes_ == summary.classes == ("food", "money", "travel", "weather")
+    assert answers.probabilities.dtype == np.float32
+    np.testing.assert_allclose(answers.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert answers.scores.dtype == answers.ood_scores.dtype == np.float64
+    assert ((answers.scores >= 0) & (answers.scores <= 1)).all()
+    one_by_one = np.array([predictor.predict([text]).scores[0] for text in tune_texts.inputs])
+    np.testing.assert_allclose(one_by_one, answers.scores, rtol=1e-4)
+
+
+def test_foreign_text_is_scored_lower(tmp_path: Path, train_texts, tune_texts) -> None:
+    fit(train_texts, tune_texts, tmp_path)
+    predictor = LINEAR.load(tmp_path)
+    known = predictor.predict(tune_texts.inputs)
+    foreign = predictor.predict(["quantum chromodynamics lattice", "zzz", "", "whisper mountains echo"])
+    assert foreign.scores.max() < np.median(known.scores)
+    assert foreign.ood_scores.min() > np.median(known.ood_scores)
+
+
+def test_same_seed_same_bytes_and_a_second_call_does_nothing(tmp_path: Path, train_texts, tune_texts) -> None:
+    first = fit(train_texts, tune_texts, tmp_path / "a")
+    fit(train_texts, tune_texts, tmp_path / "b")
+    files = [json.loads((tmp_path / name / "meta.json").read_text())["files"] for name in "ab"]
+    assert files[0]["ngrams.json"] == files[1]["ngrams.json"]
+    with np.load(tmp_path / "a/weights.npz") as a, np.load(tmp_path / "b/weights.npz") as b:
+        assert all((a[name] == b[name]).all() for name in a.files)
+    before = (tmp_path / "a/meta.json").stat().st_mtime_ns
+    assert fit(train_texts, tune_texts, tmp_path / "a") == first
+    assert (tmp_path / "a/meta.json").stat().st_mtime_ns == before
+
+
+def test_it_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Path, train_texts, tune_texts, monkeypatch) -> None:
+    monkeypatch.setattr("metier.students.linear.student._CHECKPOINT_EVERY_S", -1.0)
+    fit(train_texts, tune_texts, tmp_path / "whole")
+
+    def stop(description: str, done: int, total: int | None) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LINEAR.fit(train_texts, tune_texts, tmp_path / "cut", seed=0, progress=stop, options={})
+    assert (tmp_path / "cut/checkpoint.npz").exists()
+    with pytest.raises(BadArtefact, match=r"meta\.json is missing"):
+        LINEAR.load(tmp_path / "cut")
+    seen: list[int] = []
+    LINEAR.fit(
+        train_texts, tune_texts, tmp_path / "cut", seed=0, progress=lambda _, done, __: seen.append(done), options={}
+    )
+    assert seen[0] == 3
+    with np.load(tmp_path / "whole/weights.npz") as a, np.load(tmp_path / "cut/weights.npz") as b:
+        assert all((a[name] == b[name]).all() for name in a.files)
+    assert not (tmp_path / "cut/checkpoint.npz").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "ngrams.json"])
+def test_an_altered_or_missing_file_is_named(tmp_path: Path, train_texts, tune_texts, name: str) -> None:
+    fit(train_texts, tune_texts, tmp_path)
+    path = tmp_path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BadArtefact, match=f"{name} was altered"):
+        LINEAR.load(tmp_path)
+    path.unlink()
+    with pytest.raises(BadArtefact, match=f"{name} is missing"):
+        LINEAR.load(tmp_path)
+
+
+def test_two_classes_one_example_each(tmp_path: Path) -> None:
+    train = LabelledTexts(("yes please", "no thanks"), ("yes", "no"))
+    summary = fit(train, train, tmp_path)
+    assert summary.tune_accuracy == 1.0
+    assert LINEAR.load(tmp_path).predict(["yes", "no"]).labels.tolist() == ["yes", "no"]
+
+
+def test_identical_inputs_answer_the_most_common_label(tmp_path: Path) -> None:
+    train = LabelledTexts(("same",) * 30, ("a",) * 20 + ("b",) * 10)
+    fit(train, train, tmp_path)
+    answers = LINEAR.load(tmp_path).predict(["same"])
+    assert answers.labels.tolist() == ["a"]
+    assert answers.probabilities[0] == pytest.approx([2 / 3, 1 / 3], abs=0.1)
+
+
+def test_a_thousand_classes(tmp_path: Path) -> None:
+    train = LabelledTexts(tuple(f"topic word{i} item" for i in range(1000)), tuple(f"c{i:04d}" for i in range(1000)))
+    fit(train, train.take(range(0, 1000, 10)), tmp_path, epochs=8)
+    answers = LINEAR.load(tmp_path).predict(train.inputs)
+    assert (answers.labels == np.array(train.labels, dtype=object)).mean() > 0.95
+
+
+def test_a_tune_label_never_trained_counts_as_wrong(tmp_path: Path, train_texts) -> None:
+    tune = LabelledTexts(("rain forecast", "unheard of"), ("weather", "other"))
+    assert fit(train_texts, tune, tmp_path).tune_accuracy <= 0.5
+
+
+def test_without_tune_split_nothing_is_claimed(tmp_path: Path, train_texts) -> None:
+    summary = fit(train_texts, LabelledTexts((), ()), tmp_path)
+    assert np.isnan(summary.tune_accuracy)
+    assert np.isnan(fit(train_texts, LabelledTexts((), ()), tmp_path).tune_accuracy)
+    answers = LINEAR.load(tmp_path).predict([])
+    assert answers.labels.shape == (0,)
+    assert answers.probabilities.shape == (0, 4)
+
+
+def test_bad_calls_say_what_is_wrong(tmp_path: Path, train_texts, tune_texts) -> None:
+    with pytest.raises(NotEnoughData, match="only 'a'"):
+        fit(LabelledTexts(("x", "y"), ("a", "a")), tune_texts, tmp_path)
+    with pytest.raises(BadInput, match="no option 'depth'"):
+        fit(train_texts, tune_texts, tmp_path, depth=3)
+    with pytest.raises(BadInput, match="2 inputs but 1 labels"):
+        LabelledTexts(("x", "y"), ("a",))
+
+
+def test_a_single_answer_takes_less_than_a_millisecond(tmp_path: Path, train_texts, tune_texts) -> None:
+    fit(train_texts, tune_texts, tmp_path)
+    predictor = LINEAR.load(tmp_path)
+    taken = []
+    for text in tune_texts.inputs * 3:
+        before = time.process_time_ns()
+        predictor.predict([text])
+        taken.append((time.process_time_ns() - before) / 1e6)
+    assert np.median(taken) < 1.0
