@@ -59,8 +59,9 @@ def _split(shingles: Shingles, prompts: Int64s, weights: UInt64s, min_support: i
     parts: list[Int64s] = []
     if depth < _MAX_DEPTH and len(prompts) >= 2 * min_support:
         between = (support >= min_support) & (support < LITERAL_SHARE * len(prompts))
-        smallest = MIN_WORDING_BLOCK if has_instructions else MIN_BLOCK
-        parts = _choose(_blocks(within, between, weights, smallest), shingles.n_prompts)
+        # Wordings that begin alike differ in the middle; there, what has to cover most prompts need not be long.
+        smallest = (MIN_WORDING_BLOCK, MIN_WORDING_BLOCK) if has_instructions else (MIN_BLOCK, MIN_INNER_BLOCK)
+        parts = _choose(_blocks(within, between, weights, *smallest), shingles.n_prompts)
         if has_instructions and sum(map(len, parts)) < MIN_COVERAGE * len(prompts):
             parts = []
     if not parts:
@@ -86,7 +87,7 @@ def _restrict(shingles: Shingles, prompts: Int64s) -> Shingles:
     )
 
 
-def _blocks(within: Shingles, between: Bools, weights: UInt64s, smallest: int) -> list[_Block]:
+def _blocks(within: Shingles, between: Bools, weights: UInt64s, min_anchored: int, min_inner: int) -> list[_Block]:
     """Sets of shingles that occur in exactly the same prompts, told by the sum of the prompts' random weights."""
     rows = between[within.shingle]
     shingle, prompt = within.shingle[rows], within.prompt[rows]
@@ -98,7 +99,7 @@ def _blocks(within: Shingles, between: Bools, weights: UInt64s, smallest: int) -
     _, first, inverse, sizes = np.unique(fingerprints, return_index=True, return_inverse=True, return_counts=True)
     anchored = np.zeros(len(first), dtype=bool)
     anchored[inverse[within.anchored[members]]] = True
-    big = sizes >= np.where(anchored, smallest, MIN_INNER_BLOCK)
+    big = sizes >= np.where(anchored, min_anchored, min_inner)
     ends = np.r_[starts[1:], len(shingle)]
     blocks = [
         _Block(prompt[starts[first[i]] : ends[first[i]]], int(sizes[i]), bool(anchored[i])) for i in np.flatnonzero(big)
