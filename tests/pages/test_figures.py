@@ -78,6 +78,12 @@ def test_no_float_breaks_a_form(value: float) -> None:
         assert form(value).isprintable()
 
 
+def test_moments() -> None:
+    assert figures.moment("2026-11-21T23:18:31.338002+00:00") == "2026-11-21 23:18 UTC"
+    assert figures.moment("2026-11-21T23:18:31Z") == "2026-11-21 23:18 UTC"
+    assert figures.moment("some day") == "some day"
+
+
 def test_spans() -> None:
     nothing = Estimate(math.nan, math.nan, math.nan, 0)
     assert figures.span(nothing, figures.percent) == "not scored"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metier.artefacts.evaluations import Verdict
-from metier.pages.text import clean, clean_tree, clip, longest_word
+from metier.pages.text import as_sentence, clean, clean_tree, clip, longest_word
 
 
 def test_control_characters_surrogates_and_overrides_are_replaced() -> None:
@@ -33,6 +33,12 @@ def test_clip_keeps_to_its_room(text: str, room: int) -> None:
 def test_clip_keeps_both_ends() -> None:
     assert clip("card_payment_wrong_exchange_rate", 20) == "card_payment_…e_rate"
     assert clip("a  b\n c", 20) == "a b c"
+
+
+def test_as_sentence() -> None:
+    assert as_sentence("no threshold passes") == "No threshold passes."
+    assert as_sentence("α stays. Done!") == "Α stays. Done!"
+    assert as_sentence(" ") == ""
 
 
 def test_longest_word() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import datetime
 
 from metier.artefacts.estimates import Estimate
 
@@ -94,6 +95,15 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return NOT_SCORED
     return f"<{_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def moment(time: str) -> str:
+    """An ISO 8601 time to the minute: 2026-11-21 22:40 UTC. What cannot be read is given back as it is."""
+    try:
+        read = datetime.fromisoformat(time)
+    except ValueError:
+        return time
+    return f"{read:%Y-%m-%d %H:%M} {read.tzname() or ''}".rstrip()
 
 
 def month(value: float) -> str:

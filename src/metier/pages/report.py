@@ -19,7 +19,7 @@ from metier.pages.gather import STAGES, gather
 from metier.pages.highlights import key_figures
 from metier.pages.inputs import ReportInputs
 from metier.pages.schema import to_json_values
-from metier.pages.text import clip, longest_word
+from metier.pages.text import as_sentence, clip, longest_word
 from metier.pages.verdict import leading_specialist, volume
 
 
@@ -130,6 +130,8 @@ def _environment() -> Environment:
         percent=figures.percent,
         usd=figures.usd,
         clip=clip,
+        moment=figures.moment,
+        sentence=as_sentence,
         unbroken=longest_word,
     )
     return environment

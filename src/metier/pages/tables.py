@@ -350,4 +350,4 @@ def _short(text: str, max_chars: int = _SHOWN_CHARS) -> str:
 
 def _is_numeric(cells: Sequence[str]) -> bool:
     told = [cell for cell in cells if cell not in _ABSENT]
-    return bool(told) and all(_NUMBER.match(cell) for cell in told)
+    return bool(told) and all(len(cell) <= _SENTENCE and _NUMBER.match(cell) for cell in told)

@@ -28,6 +28,12 @@ def clip(text: str, max_chars: int) -> str:
     return f"{line[: max_chars - 1 - tail].rstrip()}…{line[-tail:].lstrip() if tail else ''}"
 
 
+def as_sentence(text: str) -> str:
+    """`text` with a capital at its beginning and a full stop at its end."""
+    words = text.strip()
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith(('.', '!', '?')) else '.'}" if words else ""
+
+
 def longest_word(text: str) -> int:
     """The length of the longest run without a space: how wide `text` must be set if no word is broken."""
     return max(map(len, text.split()), default=0)

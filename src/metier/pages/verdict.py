@@ -10,7 +10,7 @@ from metier.artefacts.policies import Policy
 from metier.pages import figures
 from metier.pages.content import Headline, Outcome, Quality
 from metier.pages.inputs import ReportInputs
-from metier.pages.text import clip
+from metier.pages.text import as_sentence, clip
 
 _AS_GOOD = (Verdict.NON_INFERIOR, Verdict.SUPERIOR)
 _NAME_CHARS = 60
@@ -157,11 +157,11 @@ def _not_evaluated(inputs: ReportInputs) -> Headline:
 
 
 def _notes(inputs: ReportInputs, evaluation: Evaluation) -> tuple[str, ...]:
-    notes = [_judged_by(evaluation), *evaluation.notes]
+    notes = [*_judged_by(evaluation), *evaluation.notes]
     if inputs.policy is None:
         notes.append("How many calls it may keep, and at what risk, is not known: it has not been calibrated.")
     elif inputs.policy.certificate is None:
-        notes.append(inputs.policy.reason)
+        notes.append(as_sentence(inputs.policy.reason))
     economics = inputs.economics
     if economics is None:
         notes.append("Whether it pays is not known: nothing has been priced.")
@@ -172,13 +172,11 @@ def _notes(inputs: ReportInputs, evaluation: Evaluation) -> tuple[str, ...]:
     return tuple(note for note in notes if note)
 
 
-def _judged_by(evaluation: Evaluation) -> str:
+def _judged_by(evaluation: Evaluation) -> list[str]:
     if evaluation.basis == "teacher":
-        return (
-            "Judged against the generalist's own recorded answers: this shows agreement with it, "
-            "not that either of them is right."
-        )
-    return f"Judged against labels given by: {evaluation.truth}." if evaluation.truth else ""
+        said = "Judged against the generalist's own recorded answers: it shows agreement, not that either of them is right."
+        return [] if evaluation.notes else [said]
+    return [f"Judged against labels given by: {evaluation.truth}."] if evaluation.truth else []
 
 
 def _coverage_clause(policy: Policy | None, specialist: str) -> list[str]:
