@@ -66,8 +66,8 @@ def artefact_pages() -> str:
     parts = [
         "# Artefacts",
         "",
-        "Made from the code by `make docs`. Every kind is a frozen dataclass; on disk its scalars are `payload.json`, its tables",
-        '`<field>.parquet`, its files the folder `folder/`. NaN and infinity are the JSON strings "NaN" and "Infinity".',
+        "Made from the code by `make docs`. Every kind is a frozen dataclass; on disk its scalars are `payload.json`, its",
+        'tables `<field>.parquet`, its files the folder `folder/`. NaN and infinity are the strings "NaN" and "Infinity".',
         "",
     ]
     parts += _class_lines(Manifest, "manifest.json")

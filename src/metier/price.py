@@ -185,7 +185,7 @@ def _call_price(
 ) -> tuple[str, CallPrice]:
     """The frontier's model and its price of a call: your prices, else the list price, else what was recorded."""
     generalist = next((score for score in evaluation.candidates if score.role == "generalist"), None)
-    model = settings.frontier_model or (generalist.name if generalist else "")
+    model = settings.frontier_model or ((generalist.model or generalist.name) if generalist else "")
     shown = model or "the frontier"
     if "recorded cost" in own:
         return shown, CallPrice("your own figure", recorded_usd=own["recorded cost"])

@@ -79,6 +79,16 @@ def test_the_same_recipe_is_made_once(tmp_path: Path) -> None:
     assert first.manifest.id == second.manifest.id
 
 
+def test_what_is_not_final_is_made_again_and_the_newest_counts(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    times = iter(("2026-01-01", "2026-01-02"))
+    first = store.produce(RECIPE, lambda _: a_policy(), clock=lambda: next(times))
+    better = replace(a_policy(), reason="asked again")
+    second = store.produce(RECIPE, lambda _: better, clock=lambda: next(times), final=lambda _: False)
+    assert (second.fresh, store.find(RECIPE)) == (True, second.manifest)
+    assert store.load(first.manifest) is not None
+
+
 def test_other_settings_inputs_seed_or_metier_version_make_another(tmp_path: Path) -> None:
     others = [
         replace(RECIPE, settings={"alpha": 0.1}),

@@ -33,6 +33,11 @@ _SETTINGS = """\
 [project]
 seed = {seed}
 
+# Fewer passes and shorter inputs than by default, so that the tour stays short on two cores.
+[train]
+epochs = 3
+max_tokens = 64
+
 [generalist]
 backend = "replay"
 # The answers in this log are made up, so they must not bear a real model's name in the report.
@@ -54,7 +59,7 @@ def demo_command(
     folder: Annotated[Path, typer.Option(help="Where the demo's project shall be; it is made if absent.")] = Path(
         "demo-run"
     ),
-    calls: Annotated[int, typer.Option(min=500, help="Calls in the log that is made up (not for clinc150).")] = 12_000,
+    calls: Annotated[int, typer.Option(min=500, help="Calls in the log that is made up (not for clinc150).")] = 5_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the log and of everything after it.")] = 0,
     data: Annotated[
         str, typer.Option(help="auto (clinc150 where METIER_DATA has it), clinc150, or support (made up).")

@@ -30,7 +30,7 @@ def with_settings(*classes: type[BaseModel]) -> Callable[[Callable[..., None]], 
         options = [_option(name, field) for name, field in fields.items()]
         setattr(wrapper, "__signature__", inspect.Signature([*own, *options]))  # noqa: B010 (mypy knows no such attribute)
         wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
-        delattr(wrapper, "__wrapped__")  # noqa: B043 (as above)
+        delattr(wrapper, "__wrapped__")
         return wrapper
 
     return decorate

@@ -63,18 +63,24 @@ class ArtefactStore:
     root: Path
 
     def produce(
-        self, recipe: Recipe, make: Callable[[Path], Artefact], *, clock: Callable[[], str], summary: str = ""
+        self,
+        recipe: Recipe,
+        make: Callable[[Path], Artefact],
+        *,
+        clock: Callable[[], str],
+        summary: str = "",
+        final: Callable[[Artefact], bool] = lambda _: True,
     ) -> Stored:
         """The artefact of `recipe`: read where it exists, else made by `make(work_folder)` and stored.
 
-        `make` may find files of an interrupted run in its folder. Raises StoreBusy where another process is making the
-        same artefact.
+        `make` may find files of an interrupted run in its folder. An artefact that is not `final` (a server was away when
+        it was made) is made again. Raises StoreBusy where another process is making the same artefact.
         """
-        if found := self.find(recipe):
-            return Stored(self.load(found), found, fresh=False)
+        if (found := self._finished(recipe, final)) is not None:
+            return found
         with self._workspace(recipe) as folder:
-            if found := self.find(recipe):
-                return Stored(self.load(found), found, fresh=False)
+            if (found := self._finished(recipe, final)) is not None:
+                return found
             manifest = self._commit(make(folder), recipe, folder, clock(), summary)
         return Stored(self.load(manifest), manifest, fresh=True)
 
@@ -126,6 +132,13 @@ class ArtefactStore:
     def folder(self, manifest: Manifest) -> Path:
         """Where an artefact's files lie."""
         return self.root / "artefacts" / manifest.kind / manifest.id
+
+    def _finished(self, recipe: Recipe, final: Callable[[Artefact], bool]) -> Stored | None:
+        manifest = self.find(recipe)
+        if manifest is None:
+            return None
+        artefact = self.load(manifest)
+        return Stored(artefact, manifest, fresh=False) if final(artefact) else None
 
     @contextmanager
     def _workspace(self, recipe: Recipe) -> Iterator[Path]:
