@@ -84,14 +84,14 @@ def test_jobs_and_wordings(log: list[Record], intents: list[Record]) -> None:
 
 def test_the_generalist_is_good_but_not_perfect(intents: list[Record]) -> None:
     right = np.mean([answer(record) == record["truth"]["answer"] for record in intents])
-    assert 0.92 <= right <= 0.95
+    assert 0.91 <= right <= 0.94
     assert any(answer(record) not in labels() for record in intents)
 
 
 def test_feedback_follows_the_truth(intents: list[Record]) -> None:
     judged = [record for record in intents if "feedback" in record]
     agrees = [(record["feedback"] == "correct") == (answer(record) == record["truth"]["answer"]) for record in judged]
-    assert len(judged) / len(intents) == pytest.approx(0.3, abs=0.02)
+    assert len(judged) / len(intents) == pytest.approx(0.5, abs=0.02)
     assert 0.99 <= np.mean(agrees) < 1.0
     corrected = [record for record in intents if "correction" in record]
     assert len(corrected) > 50
@@ -133,7 +133,7 @@ def test_truth_can_be_left_out() -> None:
     assert all("truth" not in record for record in simulate(50, with_truth=False))
 
 
-@pytest.mark.parametrize(("difficulty", "low", "high"), [(0.0, 0.97, 1.0), (0.5, 0.90, 0.95), (1.0, 0.82, 0.90)])
+@pytest.mark.parametrize(("difficulty", "low", "high"), [(0.0, 0.97, 1.0), (0.4, 0.91, 0.96), (1.0, 0.82, 0.90)])
 def test_linear_finds_it_hard_but_possible(difficulty: float, low: float, high: float) -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union

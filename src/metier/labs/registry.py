@@ -10,7 +10,7 @@ from metier.labs import support
 
 class Lab(Protocol):
     def __call__(
-        self, n_calls: int, seed: int = 0, *, days: float = 30.0, difficulty: float = 0.5
+        self, n_calls: int, seed: int = 0, *, days: float = 30.0, difficulty: float = 0.4
     ) -> Iterator[dict[str, Any]]:
         """`n_calls` calls of a log (source `openai-log`) in the order of their time; the same for the same arguments."""
         ...

@@ -32,7 +32,7 @@ _WEEKEND = 0.6
 _CALLS_PER_CUSTOMER = 5
 # Share of intent and order calls that an agent judged; of those judgements, the share that is wrong itself; and of the
 # answers judged wrong, the share with the right one given.
-_JUDGED = 0.30
+_JUDGED = 0.50
 _MISJUDGED = 0.005
 _CORRECTED = 0.9
 # English: characters a token, and tokens that a message's frame takes (OpenAI's cookbook on counting tokens).
@@ -52,7 +52,7 @@ class _Customer:
 
 
 def simulate(
-    n_calls: int, seed: int = 0, *, days: float = 30.0, difficulty: float = 0.5, with_truth: bool = True
+    n_calls: int, seed: int = 0, *, days: float = 30.0, difficulty: float = 0.4, with_truth: bool = True
 ) -> Iterator[dict[str, Any]]:
     """`n_calls` logged calls (source `openai-log`) over `days` days, in the order of their time.
 
