@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from metier.statistics.arrays import FloatArray, Groups, IntArray, group_codes
 from metier.statistics.intervals import Interval, proportion
 
-MAX_ITEMS_PER_SIDE = 2000
+MAX_ITEMS_PER_SIDE = 1000
 N_FOLDS = 5
 N_NULL = 50
-_RIDGES = np.logspace(-3, 3, 7)  # share of the mean feature variance; one is chosen inside each training fold
+_RIDGES = np.logspace(-3, 3, 5)  # share of the mean feature variance; one is chosen inside each training fold
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ calibration answer
 is looked at: its thresholds are quantiles of the scores of another split, and its start depends on counts alone.
 """
 
+import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,12 +36,13 @@ GroupRule = Literal["one-per-group", "effective-size"]
 N_THRESHOLDS = 200
 _START_POWER = 0.99  # chance that the first, strictest test passes when its true risk is a quarter of alpha
 _START_RISK_SHARE = 0.25
+_LARGEST_START = 3  # the walk starts at a third of the calibration items at most, to leave room below
 _MAX_LABELS = 10_000_000
-_MAX_PLANNED = 25  # thresholds at which more labels are planned: neighbours plan alike
+_N_PLANNED = 25  # coverages at which more labels are planned: neighbours plan alike
 
 _ASSUMPTIONS = {
     "independent": "calibration items are independent draws of the traffic to come",
-    "one-per-group": "groups are independent draws; one random item was kept of each, so the rate is that of a random group",
+    "one-per-group": "groups are independent draws; one random item of each was kept, so the rate is per group",
     "effective-size": "groups are independent draws and many; counts were shrunk to their effective size (asymptotic)",
 }
 
@@ -117,12 +118,12 @@ def start_coverage(n_calibration: int, alpha: float, delta: float) -> float:
 
     Enough is the smallest n whose test passes with probability 0.99 at a true risk of alpha / 4, and never less than
     the count at which
-    a perfect record passes. With few calibration items the start is at half of them, or at all.
+    a perfect record passes. With few calibration items the start is at a third of them, or at all.
     """
     in_unit_interval(alpha=alpha, delta=delta)
     comfortable = kept_needed(alpha * _START_RISK_SHARE, alpha, delta, _START_POWER)
     least = min_labels(alpha, delta)
-    wanted = max(least, min(comfortable or least, n_calibration // 2))
+    wanted = max(least, min(comfortable or least, n_calibration // _LARGEST_START))
     return min(1.0, wanted / max(n_calibration, 1))
 
 
@@ -132,6 +133,7 @@ def min_labels(alpha: float, delta: float) -> int:
     return math.ceil(math.log(delta) / math.log1p(-alpha))
 
 
+@functools.lru_cache(maxsize=4096)
 def kept_needed(risk: float, alpha: float, delta: float, power: float) -> int | None:
     """Kept answers with which a true ``risk`` passes the exact test with probability ``power``; None when risk >=
     alpha.
@@ -270,7 +272,7 @@ def certify(
     keep = values >= threshold if threshold is not None else np.zeros(len(values), dtype=np.bool_)
     n_kept, n_errors = int(keep.sum()), int((keep & ~hits).sum())
     effect = float(effects[last]) if n_passed else 1.0
-    needed = None if n_passed else _labels_needed(errors, kept, effects, len(values), alpha, delta, power)
+    needed = None if n_passed else _labels_needed(values, hits, codes, n_groups, alpha, delta, power)
     return Certificate(
         alpha=alpha,
         delta=delta,
@@ -288,7 +290,7 @@ def certify(
         labels_needed=needed,
         horizon=horizon,
         assumption=_ASSUMPTIONS[rule],
-        reason=_reason(n_passed, needed, possible, kept),
+        reason=_reason(n_passed, needed, possible),
     )
 
 
@@ -343,6 +345,8 @@ def _error_design_effects(
     """Design effect of the error rate among the kept, at each threshold; the worst case where errors are none or all."""
     wrong = ~as_correct(correct)
     effects = np.ones(len(walk))
+    if n_groups == len(scores):
+        return effects
     for index, threshold in enumerate(walk):
         kept = scores >= threshold
         n_kept = int(kept.sum())
@@ -361,31 +365,34 @@ def _error_design_effects(
 
 
 def _labels_needed(
-    errors: IntArray, kept: IntArray, effects: FloatArray, n: int, alpha: float, delta: float, power: float
+    scores: FloatArray, correct: ArrayLike, codes: IntArray, n_groups: int, alpha: float, delta: float, power: float
 ) -> int | None:
-    """Calibration labels at which the most promising threshold would pass with probability ``power``; None when none
-    is promising.
+    """Calibration labels with which the most promising threshold would pass with probability ``power``; None when none is.
 
-    Each threshold's risk is taken as (errors + 1/2) / (kept + 1), so that a spotless handful is not mistaken for no
-    risk.
+    Looks at 25 coverages of the calibration split itself, stricter ones than the walk's included: a plan, not a promise.
+    Each threshold's risk is taken as (errors + 1/2) / (kept + 1), so that a spotless handful is not mistaken for no risk.
     """
+    n = len(scores)
+    planned = np.unique(np.quantile(scores, np.linspace(0, 1, _N_PLANNED), method="higher"))
+    kept, errors = counts_at(scores, correct, planned)
+    effects = _error_design_effects(scores, correct, planned, codes, n_groups)
     options = []
-    few = np.unique(np.linspace(0, len(kept) - 1, _MAX_PLANNED).astype(np.int64))
-    errors, kept, effects = errors[few], kept[few], effects[few]
     for n_errors, n_kept, effect in zip(errors.tolist(), kept.tolist(), effects.tolist(), strict=True):
-        needed = kept_needed((n_errors + 0.5) / (n_kept + 1), alpha, delta, power) if n_kept else None
+        needed = kept_needed((n_errors + 0.5) / (n_kept + 1), alpha, delta, power)
         if needed is not None:
             options.append(math.ceil(needed * effect * n / n_kept))
     return max(min(options), n + 1) if options else None
 
 
-def _reason(n_passed: int, needed: int | None, possible: Feasibility, kept: Sequence[int] | IntArray) -> str:
+def _reason(n_passed: int, needed: int | None, possible: Feasibility) -> str:
     if n_passed:
         return "certified"
     if needed is not None:
         return f"no threshold passed; about {needed} calibration labels would let one pass"
-    if not len(kept) or max(kept) == 0:
-        return "no threshold keeps any answer; place thresholds on scores like those of this split"
+    if not possible.enough_labels:
+        return (
+            f"too few labels to plan on: at least {possible.min_labels} right answers must be kept for any test to pass"
+        )
     return (
         f"no threshold's error came below alpha (base risk {possible.base_risk.estimate:.3f}); "
         "more labels alone would not help: improve the student or its score, or raise alpha"
