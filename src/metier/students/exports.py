@@ -15,9 +15,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from metier import __version__
 from metier.errors import BadArtefact
 from metier.students.base import EpochPoint, FitSummary, LabelledTexts, Option
+from metier.version import __version__
 
 META = "meta.json"
 FORMAT = 1  # raise it when the exported form changes so that older code must refuse it
