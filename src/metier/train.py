@@ -17,7 +17,7 @@ from metier.errors import NotEnoughData
 from metier.progress import Progress, silent
 from metier.statistics.intervals import proportion
 from metier.statistics.learning_curve import LabelsNeeded, fit_learning_curve_to_errors, labels_needed
-from metier.students import STUDENTS, FitSummary, LabelledTexts
+from metier.students import STUDENTS, FitSummary, LabelledTexts, Predictor
 from metier.students.learning import measure_learning_curve
 
 _MIN_POINTS = 3
@@ -112,6 +112,11 @@ def train(
         )
         curve = forecast(points, seed)
     return Specialist(_card(dataset, summary), curve, folder)
+
+
+def load(specialist: Specialist) -> Predictor:
+    """The specialist ready to answer, from its exported form. Raises BadArtefact where a file is missing or altered."""
+    return STUDENTS[specialist.card.student].load(specialist.folder)
 
 
 def forecast(points: Sequence[CurvePoint], seed: int) -> LearningCurve | None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from metier import __version__
+from metier.version import __version__
 from metier.cli.answering import predict_command
 from metier.cli.demo import demo_command
 from metier.cli.terminal import err, out

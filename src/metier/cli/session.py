@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from metier import __version__
+from metier.version import __version__
 from metier.cli.bars import bars
 from metier.progress import Progress
 from metier.project import Project, load_project
