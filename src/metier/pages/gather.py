@@ -11,7 +11,6 @@ from typing import cast
 import numpy as np
 import polars as pl
 
-import metier
 from metier.artefacts.datasets import SPLITS, Dataset
 from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import Evaluation
@@ -38,6 +37,7 @@ from metier.pages.limits import limits
 from metier.pages.text import clean_tree
 from metier.pages.verdict import headline
 from metier.statistics.intervals import wilson
+from metier.version import __version__
 
 MAX_CURVE_POINTS = 40
 MAX_CONFUSIONS = 12
@@ -65,7 +65,7 @@ def gather(inputs: ReportInputs, time: str) -> ReportData:
     content = ReportData(
         schema=SCHEMA_NAME,
         schema_version=SCHEMA_VERSION,
-        metier_version=metier.__version__,
+        metier_version=__version__,
         time=time,
         task_id=inputs.task_id,
         task_name=inputs.task_name,
