@@ -227,6 +227,14 @@ def test_contradictory_answers_are_to_be_labelled_again() -> None:
     assert "contradict" in row.reason
 
 
+def test_a_few_contradictions_among_records_without_duplicates_are_no_evidence() -> None:
+    """As in clinc150, where a handful of 22,500 records repeat an input, and those disagree."""
+    rows = label_calls(600, 27)
+    rows += [{**row, "response": "other" if row["response"] != "other" else "billing"} for row in rows[:4]]
+    row = only(run(rows, running_usd_low=1, running_usd_high=2))
+    assert row.verdict is AuditVerdict.SPECIALISE
+
+
 def test_labelled_records_are_one_task_with_no_bill() -> None:
     rng = np.random.default_rng(14)
     record = {"provenance": "human", "dataset": "queues", "model": None}
@@ -238,8 +246,35 @@ def test_labelled_records_are_one_task_with_no_bill() -> None:
     assert row.n_human_labels == 400
     assert row.cost_usd_month == 0.0
     assert math.isnan(row.saving_usd_month.value)
+    assert found.cost_note == "No calls, no costs."
     assert row.verdict is AuditVerdict.SPECIALISE
     assert found.assignments["input"][0] == json.loads(str(rows[0]["messages"]))[0]["content"]
+
+
+def test_examples_in_the_prompt_are_part_of_the_template_and_not_of_the_name() -> None:
+    rng = np.random.default_rng(28)
+    shown = [
+        ("system", "Classify the sentiment."),
+        ("user", "I love it"),
+        ("assistant", "positive"),
+        ("user", "Awful"),
+        ("assistant", "negative"),
+    ]
+    rows = []
+    for _ in range(100):
+        messages = [{"role": role, "content": text} for role, text in [*shown, ("user", complaint(rng))]]
+        rows.append({**call("", str(rng.choice(("positive", "negative")))), "messages": json.dumps(messages)})
+    found = run(rows)
+    row = only(found)
+    assert row.task.name == "classify-sentiment"
+    [template] = row.task.templates
+    assert [message.literals for message in template.messages[1:]] == [
+        ("I love it",),
+        ("positive",),
+        ("Awful",),
+        ("negative",),
+        ("", ""),
+    ]
 
 
 def test_records_and_calls_do_not_mix() -> None:

@@ -100,7 +100,7 @@ def _audit(
         n_unassigned=int((calls["unit"] == UNASSIGNED).sum()),
         span_days=span.days,
         cost_usd_month=bill,
-        cost_note=f"{costs} {span.note}".strip(),
+        cost_note=f"{costs} {span.note}".strip() if is_call.any() else "No calls, no costs.",
         tasks=tasks,
         assignments=_assignments(calls, grouping.units, jobs),
     )

@@ -67,7 +67,8 @@ def _telling_words(templates: Sequence[Template]) -> list[str]:
             literal
             for template in templates[:1]
             for message in template.messages
-            if message.role == role
+            # A user message without a slot is an example of the job, not its instructions.
+            if message.role == role and (role != "user" or len(message.literals) > 1)
             for literal in message.literals
         ]
         words = [word for word in re.findall(r"[^\W\d_]{3,}", " ".join(literals)) if word.casefold() not in _STOPWORDS]

@@ -16,12 +16,16 @@ from metier.mining.assigning import Tally
 KIND_SHARE = 0.8
 # Short answers of which fewer recur than this are names, dates or numbers taken from the input, not labels.
 MIN_LABEL_SEEN = 0.5
+# Contradictions are judged on inputs that recur. Where next to none does, those that do are no fair sample: records from
+# which duplicates were removed keep just the ones whose answers differ.
+MIN_REPEATED = 50
+MIN_REPEATED_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class Output:
     """`contradictory` is the share of calls, among those whose input recurs, that differ from their input's most common
-    answer; `n_answered` counts distinct inputs that have one."""
+    answer (0 where too few recur to tell); `n_answered` counts distinct inputs that have one."""
 
     kind: OutputKind
     labels: tuple[str, ...]
@@ -82,4 +86,5 @@ def _contradictory(pairs: pl.DataFrame) -> float:
     per_input = pairs.group_by("input_key").agg(n=pl.col("len").sum(), most=pl.col("len").max())
     repeated = per_input.filter(pl.col("n") >= 2)
     total, agreeing = int(repeated["n"].sum()), int(repeated["most"].sum())
-    return (total - agreeing) / total if total else 0.0
+    enough = total >= max(MIN_REPEATED, MIN_REPEATED_SHARE * int(per_input["n"].sum()))
+    return (total - agreeing) / total if enough else 0.0
