@@ -29,7 +29,7 @@ def make_dataset(noise: float, sizes: dict[str, int] = SIZES, n_ood: int = 60) -
     for split, n in sizes.items():
         for i in range(n):
             label = rng.choice(sorted(WORDS))
-            text = " ".join(rng.choices(WORDS[label].split(), k=3) + [str(rng.randrange(10_000))])
+            text = " ".join([*rng.choices(WORDS[label].split(), k=3), str(rng.randrange(10000))])
             given = rng.choice(sorted(WORDS)) if rng.random() < noise else label
             rows.append({"id": f"{split}{i}", "input": text, "output": given, "provenance": "human", "split": split})
     for i in range(n_ood):

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from metier.version import __version__
 from metier.cli.answering import predict_command
 from metier.cli.demo import demo_command
 from metier.cli.terminal import err, out
@@ -27,6 +26,7 @@ from metier.cli.verbs import (
 )
 from metier.cli.walking import ls_command, show_command
 from metier.errors import MetierError
+from metier.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init_command,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from metier.version import __version__
 from metier.cli.bars import bars
 from metier.progress import Progress
 from metier.project import Project, load_project
 from metier.store.folders import ArtefactStore
 from metier.store.traffic import TrafficStore
+from metier.version import __version__
 
 # Libraries whose version can change what an artefact holds; recorded in its manifest.
 _RECORDED = ("numpy", "polars", "scikit-learn", "scipy", "onnxruntime", "tokenizers", "torch", "transformers")
