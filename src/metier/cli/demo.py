@@ -27,6 +27,8 @@ from metier.sources.importing import import_files
 
 DATA_VARIABLE = "METIER_DATA"
 _LOG = "calls.jsonl"
+# The log is a day and a half of a desk with 160,000 calls a month: a bill worth looking at.
+_DAYS = 1.5
 _BAD_EVERY = 500  # a few lines for the quarantine
 _SETTINGS = """\
 # Settings of the demo; `metier init` elsewhere shows all there are.
@@ -36,7 +38,7 @@ seed = {seed}
 # Fewer passes and shorter inputs than by default, so that the tour stays short on two cores.
 [train]
 epochs = 3
-max_tokens = 64
+max_tokens = 48
 
 [generalist]
 backend = "replay"
@@ -59,7 +61,7 @@ def demo_command(
     folder: Annotated[Path, typer.Option(help="Where the demo's project shall be; it is made if absent.")] = Path(
         "demo-run"
     ),
-    calls: Annotated[int, typer.Option(min=500, help="Calls in the log that is made up (not for clinc150).")] = 5_000,
+    calls: Annotated[int, typer.Option(min=500, help="Calls in the log that is made up (not for clinc150).")] = 8_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the log and of everything after it.")] = 0,
     data: Annotated[
         str, typer.Option(help="auto (clinc150 where METIER_DATA has it), clinc150, or support (made up).")
@@ -114,7 +116,7 @@ def _data(wanted: str, n_calls: int, seed: int) -> DemoData:
         "support",
         f"{n_calls:,} calls of a support desk that metier makes up itself (seed {seed}): nothing in it is a real model's "
         "answer, and its figures show how metier works, not how good any model is.",
-        LABS["support"](n_calls, seed),
+        LABS["support"](n_calls, seed, days=_DAYS),
     )
 
 
