@@ -73,7 +73,7 @@ def test_forecast_and_labels_needed_cover():
     bars = np.quantile(mixed, law(SIZES))[:, None]
     forecasts, labels = [], []
     target = 0.0425
-    for seed in range(2000):
+    for seed in range(1000):
         wrong = 0.7 * rng.random(1000) + 0.3 * rng.random((5, 1000)) < bars
         curve = fit_learning_curve(SIZES, ~wrong, n_draws=200, seed=seed)
         forecast, needed = forecast_error(curve, 30_000), labels_needed(curve, target)
