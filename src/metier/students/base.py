@@ -147,8 +147,11 @@ class Student(Protocol):
         """
         ...
 
-    def load(self, folder: Path) -> Predictor:
-        """The exported form, without torch and from formats that cannot run code; raises BadArtefact if altered."""
+    def load(self, folder: Path, threads: int = 1) -> Predictor:
+        """The exported form, without torch and from formats that cannot run code; raises BadArtefact if altered.
+
+        `threads` cores answer a batch (0: all); a single answer is one core's work.
+        """
         ...
 
 

@@ -91,9 +91,9 @@ def choose_precision(right_float32: npt.NDArray[np.bool_], right_int8: npt.NDArr
     return Precision("int8", f"{seen}: no loss of accuracy above {MAX_NET_LOSS:.1%} (one-sided p = {p_value:.2f})")
 
 
-def features_from(path: Path, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+def features_from(path: Path, sequences: Sequence[Sequence[int]], alone: bool) -> npt.NDArray[np.float32]:
     """(n, width) features of an exported network, as at answering time but on all cores."""
-    return Session.open(path, threads=0).features(sequences)
+    return Session.open(path, threads=0, alone=alone).features(sequences)
 
 
 @contextmanager

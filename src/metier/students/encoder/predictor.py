@@ -77,7 +77,7 @@ def load_encoder(folder: Path, threads: int) -> EncoderPredictor:
     """The exported student of a folder. Raises BadArtefact naming the file that is missing, altered or misfit."""
     meta = read_meta(folder, "encoder")
     classes = tuple(meta["summary"]["classes"])
-    session = Session.open(folder / MODEL_FILE, threads)
+    session = Session.open(folder / MODEL_FILE, threads, alone=meta["summary"]["precision"] == "int8")
     prototypes = read_arrays(folder / HEAD_FILE)["prototypes"]
     if prototypes.shape != (len(classes), session.width):
         raise BadArtefact(

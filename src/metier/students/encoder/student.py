@@ -239,18 +239,18 @@ def _export(
 
     work, steps = folder / _WORK, 3
 
-    def tune_logits(path: Path) -> npt.NDArray[np.float64]:
-        return cosine_logits(features_from(path, material.tune_ids), prototypes, chosen["scale"])
+    def tune_logits(path: Path, alone: bool) -> npt.NDArray[np.float64]:
+        return cosine_logits(features_from(path, material.tune_ids, alone), prototypes, chosen["scale"])
 
     progress("Exporting encoder", 0, steps)
     write_onnx(encoder, work / FLOAT32_FILE)
     progress("Exporting encoder", 1, steps)
-    logits = {"float32": tune_logits(work / FLOAT32_FILE)}
+    logits = {"float32": tune_logits(work / FLOAT32_FILE, alone=False)}
     kept = Precision("float32", "asked for")
     if chosen["precision"] != "float32":
         write_int8(work / FLOAT32_FILE, work / INT8_FILE)
         progress("Exporting encoder", 2, steps)
-        logits["int8"] = tune_logits(work / INT8_FILE)
+        logits["int8"] = tune_logits(work / INT8_FILE, alone=True)
         right = {name: found.argmax(axis=1) == material.tune_y for name, found in logits.items()}
         asked = chosen["precision"] == "int8"
         kept = Precision("int8", "asked for") if asked else choose_precision(right["float32"], right["int8"])
