@@ -69,6 +69,22 @@ def test_one_by_one_agrees_with_the_batch(fitted: tuple[Path, FitSummary], tune_
     assert predictor.predict([]).probabilities.shape == (0, 4)
 
 
+def test_odd_texts_get_an_answer(fitted: tuple[Path, FitSummary]) -> None:
+    odd = ["", " ", "a\x00b", "half a pair \ud800", "😀", "x" * 1_000_000, "rain\n" * 500]
+    answers = ENCODER.load(fitted[0]).predict(odd)
+    assert np.isfinite(answers.scores).all()
+    assert np.isfinite(answers.ood_scores).all()
+
+
+def test_identical_inputs_and_a_class_with_one_example(
+    tmp_path: Path, tiny_base: Path, train_texts: LabelledTexts
+) -> None:
+    same = LabelledTexts(("rain snow",) * 20, ("a",) * 12 + ("b",) * 7 + ("c",))
+    options = {**QUICK, "epochs": 2, "base_model": str(tiny_base)}
+    accuracy = ENCODER.tune_accuracy(same, same, tmp_path / "s", seed=0, progress=silent, options=options)
+    assert accuracy in (12 / 20, 7 / 20, 1 / 20)
+
+
 def test_a_second_call_gives_the_stored_summary(
     fitted: tuple[Path, FitSummary], tiny_base: Path, train_texts: LabelledTexts, tune_texts: LabelledTexts
 ) -> None:

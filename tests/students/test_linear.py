@@ -168,6 +168,15 @@ def test_identical_inputs_answer_the_most_common_label(tmp_path: Path) -> None:
     assert answers.probabilities[0] == pytest.approx([2 / 3, 1 / 3], abs=0.1)
 
 
+def test_odd_texts_get_an_answer(tmp_path: Path, train_texts, tune_texts) -> None:
+    odd = ["", " ", "a\x00b", "half a pair \ud800", "😀", "x" * 1_000_000, "rain\n" * 500]
+    train = LabelledTexts((*train_texts.inputs, *odd), (*train_texts.labels, *("odd",) * len(odd)))
+    fit(train, tune_texts, tmp_path)
+    answers = LINEAR.load(tmp_path).predict(odd)
+    assert np.isfinite(answers.scores).all()
+    assert np.isfinite(answers.ood_scores).all()
+
+
 def test_a_thousand_classes(tmp_path: Path) -> None:
     train = LabelledTexts(tuple(f"topic word{i} item" for i in range(1000)), tuple(f"c{i:04d}" for i in range(1000)))
     fit(train, train.take(range(0, 1000, 10)), tmp_path, epochs=8)

@@ -40,7 +40,8 @@ class TextTokenizer:
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of every text."""
         limit = self.max_tokens * _CHARACTERS_PER_TOKEN
-        cut = [text[:limit] for text in texts]
+        # Half of a surrogate pair is no character; the tokenizer would refuse the whole text for it.
+        cut = [text[:limit].encode("utf-8", "replace").decode("utf-8") for text in texts]
         if len(cut) == 1:
             return [self.tokenizer.encode(cut[0]).ids]
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(cut)]

@@ -297,7 +297,7 @@ def _tune_figures(run: _Run, material: Material) -> tuple[float, float]:
     y = torch.from_numpy(material.tune_y)
     known = y >= 0
     loss = float(cross_entropy(logits[known], y[known])) if bool(known.any()) else math.nan
-    return loss, float((logits.argmax(dim=1) == y).float().mean())
+    return loss, int((logits.argmax(dim=1) == y).sum()) / len(y)
 
 
 def _weights(run: _Run) -> dict[str, Tensor]:
