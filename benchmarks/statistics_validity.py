@@ -380,20 +380,20 @@ def curves(draws: int, rng: np.random.Generator) -> Iterator[Row]:
         difficulty = rng.random(
             3000
         )  # an item is wrong at every size whose error exceeds its difficulty: errors share items
-        wrong = (0.7 * difficulty + 0.3 * rng.random((5, 3000))) < np.quantile(MIXED_DIFFICULTY, law(sizes))[:, None]
-        curve = fit_learning_curve(sizes, ~wrong, n_draws=500, seed=draw)
+        wrong = (0.7 * difficulty + 0.3 * rng.random((5, 1500))) < np.quantile(MIXED_DIFFICULTY, law(sizes))[:, None]
+        curve = fit_learning_curve(sizes, ~wrong, n_draws=300, seed=draw)
         forecasts.append(covers(forecast_error(curve, 30000), law(30000)))
         needed = labels_needed(curve, target)
         labels.append(needed.lower <= (2.0 / (target - 0.03)) ** 2 <= needed.upper)
     yield row(
         "Learning curve, forecast at twice the data",
-        "5 sizes, 3,000 test items",
+        "5 sizes, 1,500 test items",
         "coverage, conservative",
         0.95,
         np.array(forecasts),
     )
     yield row(
-        "Learning curve, labels needed", "5 sizes, 3,000 test items", "coverage, conservative", 0.95, np.array(labels)
+        "Learning curve, labels needed", "5 sizes, 1,500 test items", "coverage, conservative", 0.95, np.array(labels)
     )
 
 

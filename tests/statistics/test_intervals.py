@@ -67,6 +67,11 @@ def test_not_scored_is_refused_with_its_count():
         as_correct([0, 1, 0.5])
 
 
+def test_a_missing_group_is_refused():
+    with pytest.raises(ValueError, match="1 of 3 entries missing"):
+        proportion([1, 0, 1], groups=["a", None, "a"])
+
+
 @pytest.mark.parametrize(("n", "p"), [(500, 0.76), (500, 0.95), (4500, 0.97)])
 def test_wilson_covers_within_a_point_and_a_half(n, p):
     bounds = np.array([wilson(k, n) for k in range(n + 1)])

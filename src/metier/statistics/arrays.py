@@ -67,7 +67,13 @@ def group_codes(groups: Groups | None, n: int) -> tuple[IntArray, int]:
         return np.arange(n, dtype=np.int64), n
     if len(groups) != n:
         raise ValueError(f"groups has {len(groups)} entries for {n} items")
-    unique, codes = np.unique(np.asarray(groups), return_inverse=True)
+    names = np.asarray(groups)
+    n_missing = sum(name is None or name != name for name in names.tolist())  # NaN alone differs from itself
+    if n_missing:
+        raise ValueError(
+            f"groups has {n_missing} of {n} entries missing; give every item a group, its own if it has none"
+        )
+    unique, codes = np.unique(names, return_inverse=True)
     return codes.astype(np.int64), len(unique)
 
 
