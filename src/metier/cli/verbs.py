@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from rich.console import RenderableType
 from rich.markup import escape
 
 from metier.artefacts.datasets import Dataset
-from metier.artefacts.economics import Economics
-from metier.artefacts.evaluations import Evaluation
-from metier.artefacts.policies import Policy
 from metier.artefacts.reports import Report
-from metier.artefacts.specialists import Specialist
 from metier.calibrate import CalibrateSettings
 from metier.cli import stages
 from metier.cli.options import with_settings
@@ -30,6 +28,14 @@ from metier.store.folders import Stored
 from metier.train import TrainSettings
 
 Given = dict[str, Any]
+# How each kind of artefact looks in the terminal.
+VIEWS: dict[str, Callable[[Any], RenderableType]] = {
+    "dataset": show.dataset_table,
+    "specialist": show.specialist_table,
+    "evaluation": show.evaluation_table,
+    "policy": show.policy_panel,
+    "economics": show.economics_table,
+}
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task, as 'metier audit' lists it.")]
 StudentOption = Annotated[
     str | None, typer.Option(help="Which specialist to calibrate; by default the champion of the evaluation.")
@@ -43,7 +49,7 @@ OodOption = Annotated[
 def curate_command(task: TaskArgument, *, ood_file: OodOption = None, given: Given) -> None:
     """Make the task's examples into a dataset: cleaned, without duplicates, split so that nothing leaks."""
     with session(Path.cwd(), err) as at:
-        _print_dataset(stages.curate_stage(at, task, given, ood_file))
+        _print(stages.curate_stage(at, task, given, ood_file))
 
 
 @with_settings(TrainSettings)
@@ -51,28 +57,28 @@ def train_command(task: TaskArgument, *, given: Given) -> None:
     """Train the ladder of students, cheapest first."""
     with session(Path.cwd(), err) as at:
         for student in stages.students_of(at, task, given):
-            _print_specialist(stages.train_stage(at, task, student, given))
+            _print(stages.train_stage(at, task, student, given))
 
 
 @with_settings(EvaluateSettings, GeneralistSettings)
 def evaluate_command(task: TaskArgument, *, given: Given) -> None:
     """Every specialist and the generalist side by side on the same test items, with verdicts."""
     with session(Path.cwd(), err) as at:
-        _print_evaluation(stages.evaluate_stage(at, task, *_parted(given)))
+        _print(stages.evaluate_stage(at, task, *_parted(given)))
 
 
 @with_settings(CalibrateSettings)
 def calibrate_command(task: TaskArgument, *, student: StudentOption = None, given: Given) -> None:
     """Pick the score threshold and give the certificate, or say what it would need."""
     with session(Path.cwd(), err) as at:
-        _print_policy(stages.calibrate_stage(at, task, given, student))
+        _print(stages.calibrate_stage(at, task, given, student))
 
 
 @with_settings(PriceSettings)
 def price_command(task: TaskArgument, *, given: Given) -> None:
     """Total cost of both sides, and when the specialist has paid for itself."""
     with session(Path.cwd(), err) as at:
-        _print_economics(stages.price_stage(at, task, given))
+        _print(stages.price_stage(at, task, given))
 
 
 def report_command(
@@ -95,14 +101,14 @@ def run_stages(at: Session, task: str, ood_file: Path | None = None) -> Path:
     """Every stage from the traffic to the report; returns the report's path."""
     stages.audit_stage(at, {})
     curated = stages.curate_stage(at, task, {}, ood_file)
-    _print_dataset(curated)
+    _print(curated)
     name = cast(Dataset, curated.artefact).task_name
     for student in stages.students_of(at, name, {}):
-        _print_specialist(stages.train_stage(at, name, student, {}))
-    _print_evaluation(stages.evaluate_stage(at, name, {}, {}))
-    _print_policy(stages.calibrate_stage(at, name, {}))
+        _print(stages.train_stage(at, name, student, {}))
+    _print(stages.evaluate_stage(at, name, {}, {}))
+    _print(stages.calibrate_stage(at, name, {}))
     try:
-        _print_economics(stages.price_stage(at, name, {}))
+        _print(stages.price_stage(at, name, {}))
     except (BadInput, BadSettings) as error:
         # Labelled records alone have no volume and no tokens: the rest of the report still stands.
         out.print(f"[yellow]Not priced:[/] {escape(str(error))}", highlight=False)
@@ -115,29 +121,10 @@ def _parted(given: Given) -> tuple[Given, Given]:
     return own, {name: value for name, value in given.items() if name not in own}
 
 
-def _print_dataset(stored: Stored) -> None:
-    _say(stored, "dataset")
-    out.print(show.dataset_table(cast(Dataset, stored.artefact)))
-
-
-def _print_specialist(stored: Stored) -> None:
-    _say(stored, "specialist")
-    out.print(show.specialist_table(cast(Specialist, stored.artefact)))
-
-
-def _print_evaluation(stored: Stored) -> None:
-    _say(stored, "evaluation")
-    out.print(show.evaluation_table(cast(Evaluation, stored.artefact)))
-
-
-def _print_policy(stored: Stored) -> None:
-    _say(stored, "policy")
-    out.print(show.policy_panel(cast(Policy, stored.artefact)))
-
-
-def _print_economics(stored: Stored) -> None:
-    _say(stored, "economics")
-    out.print(show.economics_table(cast(Economics, stored.artefact)))
+def _print(stored: Stored) -> None:
+    """Whether a stage was run or skipped, and what it made."""
+    _say(stored)
+    out.print(VIEWS[stored.manifest.kind](stored.artefact))
 
 
 def _print_report(at: Session, stored: Stored, output: Path | None) -> Path:
@@ -146,12 +133,12 @@ def _print_report(at: Session, stored: Stored, output: Path | None) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".html", ".json"):
         shutil.copyfile(report.folder / f"report{suffix}", target.with_suffix(suffix))
-    _say(stored, "report")
+    _say(stored)
     out.print(f"[bold]{escape(report.verdict)}[/]")
     out.print(f"Report: {target}", soft_wrap=True, highlight=False)
     return target
 
 
-def _say(stored: Stored, kind: str) -> None:
+def _say(stored: Stored) -> None:
     state = "made" if stored.fresh else "unchanged, skipped"
-    out.print(f"[dim]{kind} {stored.manifest.id}: {state}[/]", highlight=False)
+    out.print(f"[dim]{stored.manifest.kind} {stored.manifest.id}: {state}[/]", highlight=False)
