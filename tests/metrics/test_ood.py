@@ -16,7 +16,7 @@ def test_auroc_agrees_with_scikit_learn_with_ties():
 
 
 def test_delong_variance_by_its_definition():
-    """DeLong, DeLong & Clarke-Pearson (1988), eqs. 3 to 6, with the placement kernel written out."""
+    """DeLong, DeLong & Clarke-Pearson (1988), with the placement kernel written out."""
     rng = np.random.default_rng(1)
     inside, outside = rng.normal(size=60), rng.normal(1.2, 1, 40)
     kernel = (outside[:, None] > inside[None, :]) + 0.5 * (outside[:, None] == inside[None, :])

@@ -25,8 +25,8 @@ def answers(b: int, c: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     return candidate, reference
 
 
-# Tango (1998), section 6.2 (Karacan et al.): 9 and 3 of 32, 95% interval -0.027 to 0.390.
-# Fagerland, Lydersen & Laake (2014), table VII (Bentur et al.): 1 and 7 of 21, Tango -0.517 to -0.026.
+# Tango (1998) (Karacan et al.): 9 and 3 of 32, 95% interval -0.027 to 0.390.
+# Fagerland, Lydersen & Laake (2014) (Bentur et al.): 1 and 7 of 21, Tango -0.517 to -0.026.
 # R package PropCIs, scoreci.mp(40, 20, 160): 0.031 to 0.218 (there with the sign of b - c).
 @pytest.mark.parametrize(
     ("b", "c", "n", "expected"),
@@ -39,7 +39,7 @@ def test_tango_published_intervals(b, c, n, expected):
 
 
 def test_tango_published_test_of_equivalence():
-    """Tango (1998), section 6.1 (soft contact lenses): 0 and 1 of 44, margin 0.1: Z = 1.709, p = 0.044."""
+    """Tango (1998) (soft contact lenses): 0 and 1 of 44, margin 0.1: Z = 1.709, p = 0.044."""
     assert float(tango_z(0, 1, 44, -0.1)) == pytest.approx(1.709, abs=1e-3)
     assert tango_p_greater(0, 1, 44, -0.1) == pytest.approx(0.044, abs=5e-4)
 

@@ -21,7 +21,7 @@ def test_support_tickets_73_against_76_percent():
 
 
 def test_connor_sample_size():
-    """Connor (1987), eq. 3, worked by hand for discordance 0.3, difference 0.1, two-sided 5%, power 90%."""
+    """Connor (1987), worked by hand for discordance 0.3, difference 0.1, two-sided 5%, power 90%."""
     z_alpha, z_beta, discordant, difference = 1.959964, 1.281552, 0.3, 0.1
     by_hand = ((z_alpha * np.sqrt(discordant) + z_beta * np.sqrt(discordant - difference**2)) / difference) ** 2
     assert paired_items_for_superiority(0.2, 0.1, power=0.9) == int(np.ceil(by_hand))

@@ -1,8 +1,7 @@
 """How different two sets of inputs are: the proxy A-distance, with an interval and what chance alone would give.
 
-Ben-David, Blitzer, Crammer & Pereira (2007, section 4; 2010, section 3): train a linear classifier to tell the two
-sets apart;
-with held-out error e, the proxy A-distance is 2 (1 - 2 e): 0 when they cannot be told apart, 2 when they always can.
+Ben-David, Blitzer, Crammer & Pereira (2007, 2010): train a linear classifier to tell the two sets apart; with held-out
+error e, the proxy A-distance is 2 (1 - 2 e): 0 when they cannot be told apart, 2 when they always can.
 """
 
 from dataclasses import dataclass
@@ -24,9 +23,8 @@ class Affinity:
     """Proxy A-distance in [0, 2] between two samples.
 
     ``null_upper`` is the 95% point and ``null_mean`` the mean of the distance between random halves of the same pooled
-    items, so
-    a distance at or below ``null_upper`` shows no difference; ``p_value`` is the permutation p-value. ``error`` is the
-    held-out error.
+    items, so a distance at or below ``null_upper`` shows no difference; ``p_value`` is the permutation p-value.
+    ``error`` is the held-out error.
     """
 
     distance: Interval
@@ -52,12 +50,10 @@ def proxy_a_distance(
     """Distance between feature matrices ``first`` (n1, d) and ``second`` (n2, d), embeddings for example.
 
     Both sides are subsampled to the same size. The classifier is ridge-regularised least squares on +-1 (Fisher's
-    discriminant), its
-    ridge chosen by leave-one-out error inside each training fold, its error measured by cross-validation in which no
-    group crosses folds. The interval is
-    Wilson's on the held-out errors (effective size with groups); it does not carry the choice of the training items.
-    The null
-    keeps the pooled items and shuffles the sides, by whole groups where there are groups.
+    discriminant), its ridge chosen by leave-one-out error inside each training fold, its error measured by
+    cross-validation in which no group crosses folds. The interval is Wilson's on the held-out errors (effective size
+    with groups); it does not carry the choice of the training items. The null keeps the pooled items and shuffles the
+    sides, by whole groups where there are groups.
 
     Raises ValueError when a side has fewer than ``n_folds`` items or groups, when widths differ, or on NaN.
     """

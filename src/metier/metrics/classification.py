@@ -1,10 +1,9 @@
 """Accuracy, macro-F1 and the confusions that matter, each score with its interval.
 
 Macro-F1 is the plain mean of F1 over the classes that occur in ``y_true``: a class without a single test item has no
-recall
-and is left out (scikit-learn's ``f1_score(labels=numpy.unique(y_true), average="macro")``). An answer outside the
-known classes (a failure,
-a schema violation, an invented label) is an ordinary wrong answer: it lowers the recall of the true class.
+recall and is left out (scikit-learn's ``f1_score(labels=numpy.unique(y_true), average="macro")``). An answer outside
+the known classes (a failure, a schema violation, an invented label) is an ordinary wrong answer: it lowers the recall
+of the true class.
 """
 
 from collections.abc import Sequence

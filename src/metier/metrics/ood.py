@@ -1,9 +1,8 @@
 """How well a score tells inputs outside the task from those inside: AUROC with DeLong's interval, and FPR at 95% TPR.
 
 Scores are out-of-distribution scores: higher means further outside. Outside is the positive class of the AUROC. FPR at
-95% TPR follows
-Liang, Li & Srikant (2018): of the inputs outside, the share still let in by the threshold that lets in 95% of the
-inputs inside.
+95% TPR follows Liang, Li & Srikant (2018): of the inputs outside, the share still let in by the threshold that lets in
+95% of the inputs inside.
 """
 
 from dataclasses import dataclass
@@ -69,9 +68,8 @@ def auroc(
     the logit scale.
 
     Placements by mid-ranks (Sun & Xu 2014). With groups the placements are summed within groups first (Obuchowski
-    1997); a group
-    named on both sides is one unit. At an AUROC of 0 or 1 the variance is 0 and Wilson bounds on the smaller side
-    stand in.
+    1997); a group named on both sides is one unit. At an AUROC of 0 or 1 the variance is 0 and Wilson bounds on the
+    smaller side stand in.
     """
     in_unit_interval(level=level)
     inside, outside = as_finite(scores_in, "scores_in"), as_finite(scores_out, "scores_out")
@@ -110,9 +108,9 @@ def fpr_at_tpr(
     threshold.
 
     The interval carries both uncertainties: the threshold's (an order statistic, whose rank among new draws is
-    beta-distributed) and the share's (Jeffreys posterior), by 5,000 seeded draws. With groups both count groups instead of
-    items, as if the items of a group were copies. Conservative by up to two points on a few hundred outside inputs: the
-    steps of their empirical distribution count twice.
+    beta-distributed) and the share's (Jeffreys posterior), by 5,000 seeded draws. With groups both count groups
+    instead of items, as if the items of a group were copies. Conservative by up to two points on a few hundred outside
+    inputs: the steps of their empirical distribution count twice.
     """
     in_unit_interval(tpr=tpr, level=level)
     inside, outside = np.sort(as_finite(scores_in, "scores_in")), np.sort(as_finite(scores_out, "scores_out"))

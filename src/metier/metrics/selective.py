@@ -14,8 +14,8 @@ class CoverageRisk:
     """The curve, one point a distinct score, strictest first; at ``thresholds[i]`` answers with score >= it are kept.
 
     ``coverage`` is the share kept, ``risk`` the share of the kept that is wrong. ``aurc`` is the area under risk
-    (Geifman & El-Yaniv 2017):
-    the mean over items of the risk at the coverage that just includes the item; items of equal score share one point.
+    (Geifman & El-Yaniv 2017): the mean over items of the risk at the coverage that just includes the item; items of
+    equal score share one point.
     """
 
     thresholds: FloatArray

@@ -1,10 +1,8 @@
 """Cluster bootstrap of any statistic that is a function of sums over items.
 
 Accuracy, macro-F1, a mean, a ratio, and paired differences of these are all functions of column totals. Resampling
-groups
-then reweights per-group sums, so one matrix product gives every resample: no Python loop over resamples, and a
-statistic is
-written once, on totals.
+groups then reweights per-group sums, so one matrix product gives every resample: no Python loop over resamples, and a
+statistic is written once, on totals.
 """
 
 from collections.abc import Callable
@@ -65,10 +63,10 @@ def jackknife(sums: FloatArray, statistic: Statistic) -> FloatArray:
 def bca_bounds(
     estimate: float, values: FloatArray, left_out: FloatArray, level: float, n_groups: int
 ) -> tuple[float, float]:
-    """Bias-corrected accelerated bounds (Efron 1987, eqs. 2.3 and 6.6); ``values`` are resamples, ``left_out`` jackknifed.
+    """Bias-corrected accelerated bounds (Efron 1987); ``values`` are resamples, ``left_out`` jackknifed.
 
-    The normal quantile is widened to Student's with (n_groups - 1) degrees of freedom times sqrt(n / (n - 1)), which undoes
-    the bootstrap's narrowness in small samples (Hesterberg 2015, section 4.3, "expanded percentile").
+    The normal quantile is widened to Student's with (n_groups - 1) degrees of freedom times sqrt(n / (n - 1)), which
+    undoes the bootstrap's narrowness in small samples (Hesterberg 2015, "expanded percentile").
     """
     below = (np.count_nonzero(values < estimate) + 0.5 * np.count_nonzero(values == estimate)) / len(values)
     bias = float(special.ndtri(np.clip(below, 1 / len(values), 1 - 1 / len(values))))
@@ -96,8 +94,8 @@ def bootstrap_interval(
     group.
 
     ``n`` is the number of items behind the rows. NaN resamples (statistic undefined) are set aside. With fewer than
-    two groups the
-    bounds are NaN: one group says nothing about the next. Raises ValueError when ``level`` is outside (0, 1).
+    two groups the bounds are NaN: one group says nothing about the next. Raises ValueError when ``level`` is outside
+    (0, 1).
     """
     in_unit_interval(level=level)
     n_groups = len(sums)

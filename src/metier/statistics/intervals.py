@@ -47,7 +47,7 @@ def normal_quantile(probability: float) -> float:
 
 
 def wilson(successes: float, n: float, level: float = 0.95, *, quantile: float | None = None) -> tuple[float, float]:
-    """Score bounds of Wilson (1927, eq. 5); ``n`` may be an effective, fractional size. ``quantile`` replaces the
+    """Score bounds of Wilson (1927); ``n`` may be an effective, fractional size. ``quantile`` replaces the
     normal one.
     """
     in_unit_interval(level=level)
@@ -86,9 +86,7 @@ def clopper_pearson_lower(successes: float, n: float, confidence: float) -> floa
 
 
 def jeffreys(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Equal-tailed Beta(s + 1/2, n - s + 1/2) bounds, ends set to 0 or 1 at s = 0 or n (Brown, Cai & DasGupta 2001,
-    section 4.1.2).
-    """
+    """Equal-tailed Beta(s + 1/2, n - s + 1/2) bounds, ends set to 0 or 1 at s = 0 or n (Brown, Cai & DasGupta 2001)."""
     in_unit_interval(level=level)
     if n <= 0:
         return 0.0, 1.0
@@ -101,11 +99,10 @@ def jeffreys(successes: float, n: float, level: float = 0.95) -> tuple[float, fl
 
 def effective_sample(values: FloatArray, codes: IntArray, n_groups: int) -> EffectiveSample:
     """Effective size of grouped 0/1 ``values`` (n,) from the linearised variance of a ratio of group sums (Cochran
-    1977, eq. 6.12).
+    1977).
 
     The design effect is floored at 1. Where it cannot be estimated (all values equal, or a single group) it is the
-    largest
-    possible one, that of answers identical within a group: sum(n_g^2) / n.
+    largest possible one, that of answers identical within a group: sum(n_g^2) / n.
     """
     n = len(values)
     sizes = np.bincount(codes, minlength=n_groups).astype(np.float64)
@@ -125,7 +122,7 @@ def proportion(correct: ArrayLike, groups: Groups | None = None, level: float = 
     """Share of True in ``correct`` (n,) with its interval.
 
     Independent items: Wilson. Items in ``groups`` (n,): Wilson on the effective sample size with Student's t on
-    (groups - 1) degrees of freedom (Korn & Graubard 1998; Dean & Pagano 2015 find this variant closest to nominal).
+    (groups - 1) degrees of freedom (Korn & Graubard 1998; compared by Dean & Pagano 2015).
     Raises ValueError on NaN or non-binary entries.
     """
     hits = as_correct(correct).astype(np.float64)

@@ -74,12 +74,9 @@ def fit_learning_curve(
     (n_sizes,) labels.
 
     Least squares weighted by the binomial variance of each error. The draws resample test items (whole ``groups``) for
-    all sizes
-    together, so the correlation between sizes is kept, and add to each size an independent normal error for the luck
-    of the training draw,
-    estimated from the residuals of the fit when there are more than three sizes. Raises ValueError on fewer than three
-    sizes, sizes
-    that repeat or are not positive, or NaN.
+    all sizes together, so the correlation between sizes is kept, and add to each size an independent normal error for
+    the luck of the training draw, estimated from the residuals of the fit when there are more than three sizes. Raises
+    ValueError on fewer than three sizes, sizes that repeat or are not positive, or NaN.
     """
     labels = _checked_sizes(sizes)
     hits = np.stack([as_correct(row) for row in np.asarray(correct)]).astype(np.float64)
@@ -132,9 +129,8 @@ def labels_needed(
     """Training labels at which the fitted law meets ``target_error``, with the percentile interval of the draws.
 
     "not reachable": the fitted floor a is at or above the target. "beyond extrapolation range": more than
-    ``max_extrapolation`` times the
-    largest size measured; no number is given, because none would be honest. Raises ValueError unless 0 < target_error
-    < 1.
+    ``max_extrapolation`` times the largest size measured; no number is given, because none would be honest. Raises
+    ValueError unless 0 < target_error < 1.
     """
     in_unit_interval(target_error=target_error, level=level)
     largest = float(curve.sizes.max())

@@ -8,7 +8,8 @@ from metier.statistics.arrays import FloatArray
 
 
 def holm_adjust(p_values: FloatArray) -> FloatArray:
-    """Holm (1979) adjusted p-values along the last axis: the k-th smallest of m times m - k + 1, made monotone, at most 1.
+    """Holm (1979) adjusted p-values along the last axis: the k-th smallest of m times m - k + 1, made monotone, at
+    most 1.
 
     Four lines of our own: statsmodels' ``multipletests``, which the tests hold it to, takes seconds to import.
     """

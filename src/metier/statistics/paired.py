@@ -2,8 +2,7 @@
 versions.
 
 Throughout, the difference is candidate minus reference, ``b`` counts items only the candidate got right and ``c``
-items only the
-reference got right, so the estimate is (b - c) / n.
+items only the reference got right, so the estimate is (b - c) / n.
 """
 
 from collections.abc import Callable
@@ -50,8 +49,7 @@ class PairedComparison:
     """A candidate against a reference on the same items; p-values are not yet adjusted for the number of candidates.
 
     ``p_different`` is two-sided (exact McNemar, or its group sign-flip version), ``p_non_inferior`` tests difference
-    <= -margin,
-    ``p_inferior`` tests difference >= -margin, both one-sided.
+    <= -margin, ``p_inferior`` tests difference >= -margin, both one-sided.
     """
 
     counts: PairedCounts
@@ -89,9 +87,8 @@ def sign_flip_test(differences: ArrayLike, groups: Groups | None = None) -> floa
     """Two-sided exact p-value that flips the sign of whole groups; McNemar's exact test when every group is one item.
 
     ``differences`` (n,) are integers, candidate minus reference an item. Valid when, under the null, swapping the two
-    within a group
-    changes nothing (Fisher 1935 randomisation applied to groups). The null distribution is computed by convolution,
-    not sampled.
+    within a group changes nothing (Fisher 1935 randomisation applied to groups). The null distribution is computed by
+    convolution, not sampled.
     """
     values = as_finite(differences, "differences")
     if not (values == np.rint(values)).all():
@@ -113,7 +110,7 @@ def sign_flip_test(differences: ArrayLike, groups: Groups | None = None) -> floa
 
 
 def tango_z(b: ArrayLike, c: ArrayLike, n: ArrayLike, difference: ArrayLike) -> FloatArray:
-    """Score statistic for a paired difference equal to ``difference`` (Tango 1998, eqs. 7 and 12); arguments
+    """Score statistic for a paired difference equal to ``difference`` (Tango 1998); arguments
     broadcast.
 
     Zero where numerator and variance both vanish.
@@ -156,9 +153,9 @@ def exact_p_greater(b: int, c: int, n: int, null_difference: float) -> float:
     """Exact unconditional one-sided p-value for difference <= ``null_difference``, ordered by Tango's statistic.
 
     The chance under the null of a statistic at least as large, maximised over the nuisance probability of c within its
-    1 - 1e-4 Clopper-Pearson bounds, plus 1e-4 (Berger & Boos 1994, eq. 3; Sidik 2003). Never below the true error for
-    any n. The boundary of the null suffices
-    because the region is monotone in b and c (Roehmel & Mansmann 1999). The maximum is over a grid of 60 points.
+    1 - 1e-4 Clopper-Pearson bounds, plus 1e-4 (Berger & Boos 1994; Sidik 2003). Never below the true error for any n.
+    The boundary of the null suffices because the region is monotone in b and c (Roehmel & Mansmann 1999). The maximum
+    is over a grid of 60 points.
     """
     if n == 0:
         return 1.0
@@ -208,7 +205,7 @@ def paired_design_effect(differences: FloatArray, codes: IntArray, n_groups: int
     """Variance of the mean difference over groups against that of independent items, floored at 1; worst case when no
     item is discordant.
 
-    The grouped variance is the linearised one of Obuchowski (1998, eq. 4) / Cochran (1977, eq. 6.12).
+    The grouped variance is the linearised one of Obuchowski (1998) / Cochran (1977).
     """
     n = len(differences)
     if n_groups == n:
@@ -240,10 +237,9 @@ def compare(
     """Compare two binary arrays (n,) on the same items against a margin declared before looking.
 
     Independent items: exact McNemar, exact unconditional non-inferiority p-values, Tango's interval. Items in groups:
-    sign-flip
-    test over groups, and Tango's statistic on the effective sample size with Student's t on (groups - 1) degrees of
-    freedom.
-    Raises ValueError when margin is outside (0, 1), arrays are empty, differ in length or hold NaN.
+    sign-flip test over groups, and Tango's statistic on the effective sample size with Student's t on (groups - 1)
+    degrees of freedom. Raises ValueError when margin is outside (0, 1), arrays are empty, differ in length or hold
+    NaN.
     """
     in_unit_interval(margin=margin, level=level)
     counts = paired_counts(candidate, reference, groups)

@@ -28,7 +28,7 @@ class ItemsNeeded:
 
 
 def unpaired_items_per_arm(p1: float, p2: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Items in each arm for a two-sided comparison of independent proportions (Fleiss, Levin & Paik 2003, eq. 4.14
+    """Items in each arm for a two-sided comparison of independent proportions (Fleiss, Levin & Paik 2003
     without pooling).
     """
     in_unit_interval(alpha=alpha, power=power)
@@ -39,7 +39,7 @@ def unpaired_items_per_arm(p1: float, p2: float, *, alpha: float = 0.05, power: 
 
 
 def unpaired_p_value(p1: float, p2: float, n_per_arm: int) -> float:
-    """Two-sided p-value of the pooled z test on two independent proportions (Fleiss, Levin & Paik 2003, eq. 3.5)."""
+    """Two-sided p-value of the pooled z test on two independent proportions (Fleiss, Levin & Paik 2003)."""
     pooled = (p1 + p2) / 2
     z = abs(p1 - p2) / math.sqrt(2 * pooled * (1 - pooled) / n_per_arm)
     return 2 * float(special.ndtr(-z))
@@ -48,7 +48,7 @@ def unpaired_p_value(p1: float, p2: float, n_per_arm: int) -> float:
 def paired_items_for_superiority(
     only_candidate: float, only_reference: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> int | None:
-    """Items for a two-sided McNemar test given the two discordant shares (Miettinen 1968; Connor 1987, eq. 3). None
+    """Items for a two-sided McNemar test given the two discordant shares (Miettinen 1968; Connor 1987). None
     when they are equal.
     """
     _check_shares(only_candidate, only_reference)
@@ -64,7 +64,7 @@ def paired_items_for_superiority(
 def paired_items_for_non_inferiority(
     only_candidate: float, only_reference: float, margin: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> int | None:
-    """Items for a one-sided test of difference <= -margin by Tango's statistic (Nam 1997, eq. 7). None when the
+    """Items for a one-sided test of difference <= -margin by Tango's statistic (Nam 1997). None when the
     difference is not above -margin.
     """
     in_unit_interval(margin=margin)
@@ -85,10 +85,8 @@ def items_needed(
     """Items that would settle an unproven comparison, planning on the observed table.
 
     Half an item is added to each discordant cell (Agresti & Min 2005) so that a table without discordance still plans.
-    ``design_effect``
-    multiplies the result when items come in groups. ``alpha`` is the level each test will meet: divide by the number
-    of candidates
-    to plan for Holm's first step.
+    ``design_effect`` multiplies the result when items come in groups. ``alpha`` is the level each test will meet:
+    divide by the number of candidates to plan for Holm's first step.
     """
     n = counts.n + 1.0
     b, c = (counts.only_candidate + 0.5) / n, (counts.only_reference + 0.5) / n

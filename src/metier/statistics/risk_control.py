@@ -1,12 +1,10 @@
 """The certificate: of the answers kept, at most alpha are wrong, with confidence 1 - delta.
 
-Learn then Test (Angelopoulos, Bates, Candes, Jordan & Lei 2021) with fixed-sequence testing (their section 3.2 and
-Algorithm 1). Thresholds are
-walked from the strictest downwards; each is tested against H: P(wrong | kept) > alpha with an exact binomial p-value,
-and the walk
-stops at the first one that is not rejected. The last rejected threshold is certified. The walk is fixed before any
-calibration answer
-is looked at: its thresholds are quantiles of the scores of another split, and its start depends on counts alone.
+Learn then Test (Angelopoulos, Bates, Candes, Jordan & Lei 2021) with fixed-sequence testing. Thresholds are walked
+from the strictest downwards; each is tested against H: P(wrong | kept) > alpha with an exact binomial p-value, and the
+walk stops at the first one that is not rejected. The last rejected threshold is certified. The walk is fixed before
+any calibration answer is looked at: its thresholds are quantiles of the scores of another split, and its start depends
+on counts alone.
 """
 
 import functools
@@ -52,9 +50,8 @@ class Feasibility:
     """What can be promised at all.
 
     With base risk mu > alpha at least (mu - alpha) / (1 - alpha) of the traffic must be escalated, even by a score
-    that ranks every
-    mistake last. ``min_labels`` is the number of kept, all-right answers below which no test can pass: log(delta) /
-    log(1 - alpha).
+    that ranks every mistake last. ``min_labels`` is the number of kept, all-right answers below which no test can
+    pass: log(delta) / log(1 - alpha).
     """
 
     base_risk: Interval
@@ -68,13 +65,10 @@ class Certificate:
     """The outcome of the walk. ``threshold`` is None when nothing passes: keep no answer, and see ``labels_needed``.
 
     ``n_kept`` answers of ``n`` scored at or above ``threshold``, ``n_errors`` of them wrong; ``risk_upper`` is the
-    exact upper bound
-    on P(wrong | kept) at that threshold with confidence 1 - delta, never above alpha. ``labels_needed`` is None when a
-    threshold passed, and
-    also when no number of labels would help (``reason`` says which). ``horizon`` is None for a promise about the long
-    run,
-    otherwise the promise is about the next ``horizon`` items. ``n_items`` counts the items before one-per-group
-    sampling.
+    exact upper bound on P(wrong | kept) at that threshold with confidence 1 - delta, never above alpha.
+    ``labels_needed`` is None when a threshold passed, and also when no number of labels would help (``reason`` says
+    which). ``horizon`` is None for a promise about the long run, otherwise the promise is about the next ``horizon``
+    items. ``n_items`` counts the items before one-per-group sampling.
     """
 
     alpha: float
@@ -102,8 +96,7 @@ def threshold_walk(
     """Strictest-first thresholds: quantiles of the scores of a split that is *not* the calibration split.
 
     Evenly spaced in coverage, from ``start_coverage`` of ``n_calibration`` items to everything. Returns a strictly
-    decreasing array
-    of at most ``n_thresholds`` entries. Raises ValueError on no scores or NaN.
+    decreasing array of at most ``n_thresholds`` entries. Raises ValueError on no scores or NaN.
     """
     scores = as_finite(tune_scores, "tune_scores")
     if len(scores) == 0:
@@ -117,8 +110,7 @@ def start_coverage(n_calibration: int, alpha: float, delta: float) -> float:
     """Share kept at the first threshold: as strict as leaves enough answers to pass the test when the score is good.
 
     Enough is the smallest n whose test passes with probability 0.99 at a true risk of alpha / 4, and never less than
-    the count at which
-    a perfect record passes. With few calibration items the start is at a third of them, or at all.
+    the count at which a perfect record passes. With few calibration items the start is at a third of them, or at all.
     """
     in_unit_interval(alpha=alpha, delta=delta)
     comfortable = kept_needed(alpha * _START_RISK_SHARE, alpha, delta, _START_POWER)
@@ -185,10 +177,8 @@ def horizon_p_values(n_errors: ArrayLike, n_kept: ArrayLike, n_next: ArrayLike, 
     far.
 
     With both batches exchangeable the errors so far are hypergeometric given the total; the smallest total that breaks
-    the promise is the
-    hardest to tell apart, so p = P(Hypergeometric(kept + next, errors + floor(alpha next) + 1, kept) <= errors). Tends
-    to the binomial
-    p-value as ``n_next`` grows.
+    the promise is the hardest to tell apart, so p = P(Hypergeometric(kept + next, errors + floor(alpha next) + 1,
+    kept) <= errors). Tends to the binomial p-value as ``n_next`` grows.
     """
     errors, kept, ahead = np.broadcast_arrays(*(np.asarray(x, dtype=np.int64) for x in (n_errors, n_kept, n_next)))
     total_errors = errors + np.floor(alpha * ahead + 1e-9).astype(np.int64) + 1
@@ -367,10 +357,12 @@ def _error_design_effects(
 def _labels_needed(
     scores: FloatArray, correct: ArrayLike, codes: IntArray, n_groups: int, alpha: float, delta: float, power: float
 ) -> int | None:
-    """Calibration labels with which the most promising threshold would pass with probability ``power``; None when none is.
+    """Calibration labels with which the most promising threshold would pass with probability ``power``; None when none
+    is.
 
-    Looks at 25 coverages of the calibration split itself, stricter ones than the walk's included: a plan, not a promise.
-    Each threshold's risk is taken as (errors + 1/2) / (kept + 1), so that a spotless handful is not mistaken for no risk.
+    Looks at 25 coverages of the calibration split itself, stricter ones than the walk's included: a plan, not a
+    promise. Each threshold's risk is taken as (errors + 1/2) / (kept + 1), so that a spotless handful is not mistaken
+    for no risk.
     """
     n = len(scores)
     planned = np.unique(np.quantile(scores, np.linspace(0, 1, _N_PLANNED), method="higher"))

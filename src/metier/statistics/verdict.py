@@ -10,8 +10,8 @@ margin.
 4. *not proven*: none of these.
 
 A promotion (non-inferior or superior) always rests on step 1, so the chance that any candidate truly worse by the
-margin or more is
-promoted is at most alpha. The chance of any false "superior" is at most alpha, and so is that of any false "inferior".
+margin or more is promoted is at most alpha. The chance of any false "superior" is at most alpha, and so is that of any
+false "inferior".
 """
 
 from collections.abc import Mapping
