@@ -169,8 +169,10 @@ def main() -> None:
         return
     quality = measure_quality(options.quality_calls, options.seeds) if options.seeds else []
     speed = measure_speed(options.sizes, options.repeats, options.shared_system_prompt)
-    print_quality(quality)
-    print_speed(speed)
+    if quality:
+        print_quality(quality)
+    if speed:
+        print_speed(speed)
     if options.out:
         options.out.write_text(json.dumps({"quality": quality, "speed": speed}, indent=1), encoding="utf-8")
 
