@@ -57,7 +57,7 @@ DEFAULTS: dict[str, Option] = {
     "label_smoothing": 0.0,
     "scale": 16.0,
     "max_tokens": 128,
-    "patience": 2,
+    "patience": 3,
     "precision": "auto",
     "checkpoint_every_s": 30.0,
     "threads": 0,
