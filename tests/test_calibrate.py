@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,22 @@ def test_too_few_labels_say_how_many_are_needed(specialist: Specialist) -> None:
     # (1 - 0.05)^58 > 0.05 >= (1 - 0.05)^59: no 30 answers can pass, however right.
     assert policy.certificate is None
     assert policy.labels_needed is not None
-    assert policy.labels_needed >= 59
+    assert policy.labels_needed >= 59 - 30
+
+
+def test_the_teachers_errors_do_not_pass_for_the_specialists(specialist: Specialist, clean: Dataset) -> None:
+    # Half of the calibration labels are the teacher's, and all of those are wrong.
+    teacher = (pl.col("split") == "calibration") & (pl.int_range(pl.len()) % 2 == 0)
+    examples = clean.examples.with_columns(
+        provenance=pl.when(teacher).then(pl.lit("teacher")).otherwise(pl.col("provenance")),
+        output=pl.when(teacher).then(pl.lit("wrong")).otherwise(pl.col("output")),
+    )
+    mixed = replace(clean, examples=examples)
+    certificate = policy_of(specialist, mixed, min_truth_items=150).certificate
+    assert certificate is not None
+    assert certificate.judged_against == "human 100% labels"
+    assert "200 with the teacher's answer alone left out" in certificate.valid_for
+    assert policy_of(specialist, mixed, min_truth_items=201).certificate is None
 
 
 def test_an_empty_split_is_refused(specialist: Specialist) -> None:

@@ -43,6 +43,11 @@ class CalibrateSettings(BaseModel):
         le=1,
         description="Share of the tune split's inputs that the out-of-distribution gate lets through.",
     )
+    min_truth_items: int = Field(
+        200,
+        ge=1,
+        description="Calibration items with a truth (not the teacher's answer) needed to certify against truth alone.",
+    )
     horizon: int = Field(
         0, ge=0, description="Promise the next N items' kept error instead of the long run's (0: the long run)."
     )
@@ -63,7 +68,9 @@ def calibrate(
     Raises NotEnoughData where the calibration or tune split is empty.
     """
     predictor = STUDENTS[specialist.card.student].load(specialist.folder)
-    tune, calibration = dataset.split("tune"), _calibration_frame(dataset, settings.ood_share, seed)
+    tune = dataset.split("tune")
+    judged = judged_items(dataset.split("calibration"), settings.min_truth_items)
+    calibration = _mixed(judged, dataset.split("ood"), settings.ood_share, seed)
     if not tune.height or not calibration.height:
         raise NotEnoughData(f"{tune.height} tune and {calibration.height} calibration examples; curate more.")
     tune_raw, tune_ood, _ = _predict(predictor, tune, "Scoring the tune split", progress)
@@ -92,15 +99,21 @@ def calibrate(
         ood_threshold=ood_threshold,
         base_risk=_estimate(outcome.feasibility.base_risk, len(gated)),
         min_escalated=outcome.feasibility.min_escalated,
-        labels_needed=outcome.labels_needed,
+        labels_needed=max(1, outcome.labels_needed - outcome.n) if outcome.labels_needed else None,
         reason=outcome.reason,
         curve=_curve(gated, correct),
     )
 
 
-def _calibration_frame(dataset: Dataset, ood_share: float, seed: int) -> pl.DataFrame:
-    """The calibration split with as many ood inputs mixed in as make up `ood_share` of the whole, all there are at most."""
-    calibration, ood = dataset.split("calibration"), dataset.split("ood")
+def judged_items(calibration: pl.DataFrame, min_truth_items: int) -> pl.DataFrame:
+    """The items with a truth where there are enough of them, else all: the teacher's errors must not pass for the
+    specialist's."""
+    truth = calibration.filter(pl.col("provenance") != "teacher")
+    return truth if truth.height >= min_truth_items else calibration
+
+
+def _mixed(calibration: pl.DataFrame, ood: pl.DataFrame, ood_share: float, seed: int) -> pl.DataFrame:
+    """Calibration items with as many ood inputs as make up `ood_share` of the whole, all there are at most."""
     n_ood = min(ood.height, math.ceil(calibration.height * ood_share / (1 - ood_share)))
     return pl.concat([calibration, ood.sample(n_ood, seed=seed)])
 
@@ -124,6 +137,8 @@ def _certificate(
         return None
     labelled = calibration.filter(pl.col("output").is_not_null())
     n_ood = calibration.height - labelled.height
+    left_out = dataset.split("calibration").height - labelled.height
+    chosen = f" (items with a truth; {left_out} with the teacher's answer alone left out)" if left_out else ""
     mixed = f" with {n_ood} out-of-distribution inputs of {calibration.height} mixed in" if n_ood else ""
     ahead = f"the next {settings.horizon} items" if settings.horizon else "the long run"
     return Certificate(
@@ -144,7 +159,7 @@ def _certificate(
         ),
         judged_against=_provenance(labelled),
         valid_for=(
-            f"inputs drawn like the calibration split of task '{dataset.task_name}'{mixed}, over {ahead}; "
+            f"inputs drawn like the calibration split of task '{dataset.task_name}'{chosen}{mixed}, over {ahead}; "
             f"{outcome.assumption}. Drift voids it."
         ),
     )

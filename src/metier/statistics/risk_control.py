@@ -380,7 +380,7 @@ def _reason(n_passed: int, needed: int | None, possible: Feasibility) -> str:
     if n_passed:
         return "certified"
     if needed is not None:
-        return f"no threshold passed; about {needed} calibration labels would let one pass"
+        return f"no threshold passed; about {needed:,} calibration labels in all would let one pass"
     if not possible.enough_labels:
         return (
             f"too few labels to plan on: at least {possible.min_labels} right answers must be kept for any test to pass"
