@@ -352,6 +352,7 @@ def certificates(draws: int, rng: np.random.Generator) -> Iterator[Row]:
             given = certify(*mixture.draw(rng, n), walk)
             broken.append(given.threshold is not None and mixture.risk(given.threshold) > 0.05)
         yield row("Certificate broken", f"n={n}, alpha=delta=0.05", "error rate", 0.05, np.array(broken))
+    walk = threshold_walk(mixture.draw(rng, 1000)[0], 1000, alpha=0.05, delta=0.05, n_thresholds=150)
     for rule in ("one-per-group", "effective-size"):
         broken = []
         for draw in range(draws):
@@ -377,9 +378,7 @@ def curves(draws: int, rng: np.random.Generator) -> Iterator[Row]:
     target = 0.0425
     forecasts, labels = [], []
     for draw in range(draws):
-        difficulty = rng.random(
-            3000
-        )  # an item is wrong at every size whose error exceeds its difficulty: errors share items
+        difficulty = rng.random(1500)  # shared by all sizes, so that their errors fall on the same items
         wrong = (0.7 * difficulty + 0.3 * rng.random((5, 1500))) < np.quantile(MIXED_DIFFICULTY, law(sizes))[:, None]
         curve = fit_learning_curve(sizes, ~wrong, n_draws=300, seed=draw)
         forecasts.append(covers(forecast_error(curve, 30000), law(30000)))

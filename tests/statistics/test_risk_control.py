@@ -151,7 +151,7 @@ def test_choosing_on_the_same_data_without_a_bound_breaks_it():
 def test_the_promise_holds_with_groups(rule):
     """Every group repeats one item: read as independent items, the promise breaks; by either rule it holds."""
     rng = np.random.default_rng(3)
-    walk = threshold_walk(rng.random(1000), 800, alpha=ALPHA, delta=DELTA)[::8]
+    walk = threshold_walk(rng.random(1000), 800, alpha=ALPHA, delta=DELTA, n_thresholds=30)
     held, ignored = [], []
     for seed in range(1000):
         scores, correct = draw(rng, 800)
@@ -167,7 +167,7 @@ def test_the_promise_holds_with_groups(rule):
 
 def test_the_next_batch_keeps_the_promise():
     rng = np.random.default_rng(4)
-    walk = threshold_walk(rng.random(1000), 1500, alpha=ALPHA, delta=DELTA)
+    walk = threshold_walk(rng.random(1000), 1500, alpha=ALPHA, delta=DELTA, n_thresholds=150)
     failed = []
     for _ in range(1500):
         threshold = certify(*draw(rng, 1500), walk, horizon=1500).threshold

@@ -31,7 +31,7 @@ from metier.statistics.intervals import Interval, clopper_pearson_upper, proport
 
 GroupRule = Literal["one-per-group", "effective-size"]
 
-N_THRESHOLDS = 200
+N_THRESHOLDS = 1000
 _START_POWER = 0.99  # chance that the first, strictest test passes when its true risk is a quarter of alpha
 _START_RISK_SHARE = 0.25
 _LARGEST_START = 3  # the walk starts at a third of the calibration items at most, to leave room below
@@ -103,7 +103,7 @@ def threshold_walk(
         raise ValueError("no scores to place thresholds on; give the scores of the tune split")
     start = start_coverage(n_calibration, alpha, delta)
     wanted = np.linspace(1 - start, 0.0, n_thresholds)
-    return np.unique(np.quantile(scores, wanted, method="higher"))[::-1]
+    return np.unique(np.quantile(scores, wanted))[::-1]
 
 
 def start_coverage(n_calibration: int, alpha: float, delta: float) -> float:
