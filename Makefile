@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PEERS  := .venv-peers/.installed
 # On Linux the package index's torch brings CUDA along (gigabytes). To get a CPU build, point pip at an index that has
 # one, e.g. PIP_EXTRA_INDEX_URL=... or PIP_FIND_LINKS=...; see README, "Installing".
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -37,15 +38,21 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-# Figures for docs/benchmarks.md: about an hour on 2 quiet cores. Peers come from the registry into an environment of their own.
-bench: $(STAMP)
+# Figures for docs/benchmarks.md: about an hour on 2 quiet cores.
+bench: $(STAMP) $(PEERS)
 	$(BIN)/python benchmarks/run.py
 
-bench-quick: $(STAMP)
+bench-quick: $(STAMP) $(PEERS)
 	$(BIN)/python benchmarks/run.py --quick
+
+# Peers are pinned in pyproject.toml and get an environment of their own: MAPIE wants an older numpy than metier is tested with.
+$(PEERS): pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip --disable-pip-version-check --quiet install -e '.[bench]'
+	@touch $@
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) build dist demo-run bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers build dist demo-run bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

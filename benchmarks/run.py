@@ -16,6 +16,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,27 +24,44 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = ROOT / "bench-results"
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
 PAGE = ROOT / "docs" / "benchmarks.md"
 _LIBRARIES = ("numpy", "polars", "scikit-learn", "onnxruntime", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script, its title in the page, its arguments, and those of a quick run."""
+    """A script, its title in the page, its arguments, and those of a quick run; `peers`: run where the peers are."""
 
     title: str
     script: str
     arguments: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()
+    peers: bool = False
 
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "import": Benchmark("Import", "importing.py"),
-    "audit": Benchmark("Audit", "auditing.py"),
-    "students": Benchmark("Students on clinc150", "students.py"),
-    "certificate": Benchmark("Certificate, beside TRACER and MAPIE", "certificate.py"),
-    "statistics": Benchmark("Validity and power of the statistics", "statistics_validity.py"),
-    "pii": Benchmark("PII scrub", "pii.py"),
+    "students": Benchmark("Students on clinc150", "students.py", quick=("--quick",)),
+    "certificate-encoder": Benchmark(
+        "Certificate on the encoder's answers, beside TRACER and MAPIE",
+        "certificate.py",
+        ("--pool", "{results}/pool-encoder.npz"),
+        ("--pool", "{results}/pool-encoder.npz", "--splits", "20"),
+        peers=True,
+    ),
+    "certificate-linear": Benchmark(
+        "Certificate on the linear student's answers, beside TRACER and MAPIE",
+        "certificate.py",
+        ("--pool", "{results}/pool-linear.npz"),
+        ("--pool", "{results}/pool-linear.npz", "--splits", "20"),
+        peers=True,
+    ),
+    "audit": Benchmark(
+        "Audit of a mixed log", "auditing.py", quick=("--sizes", "2000", "--seeds", "1", "--repeats", "1")
+    ),
+    "import": Benchmark("Import", "importing.py", quick=("--calls", "5000", "--repeats", "1", "--growth", "2")),
+    "statistics": Benchmark("Validity and power of the statistics", "statistics_validity.py", quick=("--draws", "200")),
+    "pii": Benchmark("PII scrub", "pii.py", quick=("--per-entity", "20")),
 }
 
 
@@ -72,17 +90,16 @@ def machine() -> str:
     )
 
 
-def run(name: str, benchmark: Benchmark, quick: bool) -> str:
+def run(name: str, benchmark: Benchmark, results: Path, arguments: Sequence[str]) -> str:
     """The Markdown that one benchmark printed. A failure is shown in the page, not hidden."""
-    command = [sys.executable, str(HERE / benchmark.script), "--out", str(RESULTS / f"{name}.json")]
-    command += benchmark.quick if quick else benchmark.arguments
+    python = PEERS if benchmark.peers and PEERS.exists() else Path(sys.executable)
+    extra = [argument.format(results=results.relative_to(ROOT)) for argument in arguments]
+    command = [str(python), str(HERE / benchmark.script), "--out", str(results / f"{name}.json"), *extra]
     sys.stderr.write(f"{name}: {' '.join(command[1:])}\n")
     begun = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
-    took = (
-        f"Command: `python benchmarks/{benchmark.script} {' '.join(command[4:])}`".rstrip()
-        + f"; {time.monotonic() - begun:,.0f} s."
-    )
+    shown = " ".join(["python", f"benchmarks/{benchmark.script}", *extra])
+    took = f"Command: `{shown}`; {time.monotonic() - begun:,.0f} s."
     if done.returncode:
         return f"## {benchmark.title}\n\n**Failed with exit code {done.returncode}.** {took}\n\n{done.stdout}"
     return f"## {benchmark.title}\n\n{done.stdout.strip()}\n\n{took}\n"
@@ -93,12 +110,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes; writes no docs")
     parser.add_argument("--only", nargs="+", choices=sorted(BENCHMARKS), help="these benchmarks alone")
     arguments = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
+    results = RESULTS / "quick" if arguments.quick else RESULTS
+    results.mkdir(parents=True, exist_ok=True)
     for name, benchmark in BENCHMARKS.items():
         if arguments.only and name not in arguments.only:
             continue
-        section = run(name, benchmark, arguments.quick)
-        (RESULTS / f"{name}.md").write_text(f"{section}\n{machine()}\n", encoding="utf-8")
+        section = run(name, benchmark, results, benchmark.quick if arguments.quick else benchmark.arguments)
+        (results / f"{name}.md").write_text(f"{section}\n{machine()}\n", encoding="utf-8")
         sys.stdout.write(section + "\n")
     if not arguments.quick:
         write_page()
