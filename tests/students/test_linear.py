@@ -13,8 +13,8 @@ from scipy.sparse import csr_array
 from metier.errors import BadArtefact, BadInput, NotEnoughData
 from metier.progress import silent
 from metier.students import STUDENTS, LabelledTexts
+from metier.students.linear.machines import fit_machines
 from metier.students.linear.ngrams import char_grams, fit_ngrams, normalise
-from metier.students.linear.softmax import Weights, train_epoch
 
 LINEAR = STUDENTS["linear"]
 
@@ -56,28 +56,13 @@ def test_normalise_bounds_and_cleans() -> None:
     assert len(normalise("x" * 10**6)) == 20_000
 
 
-def test_the_first_step_is_adagrad_by_hand() -> None:
-    # One example of class 0 of 2 from zero weights: p = 1/2, so the gradient is -x/2 and x/2, its loss ln 2; AdaGrad
-    # divides by the root of the squared gradient (plus the start, 1e-6), the rate is 0.3 at the first of one step.
-    x = csr_array(np.array([[0.0, 2.0, 0.4]], dtype=np.float32))
-    state = Weights.zeros(3, 2)
-    loss = train_epoch(state, x, np.array([0]), 0, 1, seed=0)
-    assert loss == pytest.approx(np.log(2))
-    step = [0.3 * g / np.sqrt(g * g + 1e-6) for g in (0.0, 1.0, 0.2)]
-    np.testing.assert_allclose(state.weights, np.array([step, [-s for s in step]]).T, rtol=1e-5)
-    np.testing.assert_allclose(state.bias, [0.3, -0.3], rtol=1e-4)
-
-
-def test_steps_approach_the_optimum_of_the_loss() -> None:
-    # Two features that name the class half of the time: the optimum's probabilities are the observed shares, 3/4.
-    x = csr_array(np.tile(np.eye(2, dtype=np.float32), (4, 1)))
-    y = np.array([0, 1, 0, 1, 0, 1, 1, 0])
-    state = Weights.zeros(2, 2)
-    for epoch in range(200):
-        train_epoch(state, x, y, epoch, 200, seed=0)
-    z = state.logits(x[:2])
-    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(p, [[0.75, 0.25], [0.25, 0.75]], atol=0.03)
+def test_a_machine_finds_the_widest_margin() -> None:
+    # Squared hinge loss, liblinear's primal: w²/2 + b²/2 + c Σ max(0, 1 - y (wx + b))². For x = ±1 with its own class each,
+    # b = 0 by symmetry and w minimises w²/2 + 2c (1 - w)², so w = 4c / (1 + 4c): 8/9 at c = 2.
+    x = csr_array(np.array([[1.0], [-1.0]], dtype=np.float64))
+    weights = fit_machines(x, np.array([1, 0]), 2, c=2.0, seed=0, progress=silent)
+    np.testing.assert_allclose(weights.weights, [[-8 / 9, 8 / 9]], atol=1e-3)
+    np.testing.assert_allclose(weights.logits(x), [[-8 / 9, 8 / 9], [8 / 9, -8 / 9]], atol=1e-3)
 
 
 def test_it_learns_and_reads_back_what_it_wrote(tmp_path: Path, train_texts, tune_texts) -> None:
@@ -116,8 +101,7 @@ def test_same_seed_same_bytes_and_a_second_call_does_nothing(tmp_path: Path, tra
     assert (tmp_path / "a/meta.json").stat().st_mtime_ns == before
 
 
-def test_it_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Path, train_texts, tune_texts, monkeypatch) -> None:
-    monkeypatch.setattr("metier.students.linear.student._CHECKPOINT_EVERY_S", -1.0)
+def test_a_training_that_was_stopped_starts_over_to_the_same_weights(tmp_path: Path, train_texts, tune_texts) -> None:
     fit(train_texts, tune_texts, tmp_path / "whole")
 
     def stop(description: str, done: int, total: int | None) -> None:
@@ -126,17 +110,11 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Path, train_
 
     with pytest.raises(KeyboardInterrupt):
         LINEAR.fit(train_texts, tune_texts, tmp_path / "cut", seed=0, progress=stop, options={})
-    assert (tmp_path / "cut/checkpoint.npz").exists()
     with pytest.raises(BadArtefact, match=r"meta\.json is missing"):
         LINEAR.load(tmp_path / "cut")
-    seen: list[int] = []
-    LINEAR.fit(
-        train_texts, tune_texts, tmp_path / "cut", seed=0, progress=lambda _, done, __: seen.append(done), options={}
-    )
-    assert seen[0] == 3
+    fit(train_texts, tune_texts, tmp_path / "cut")
     with np.load(tmp_path / "whole/weights.npz") as a, np.load(tmp_path / "cut/weights.npz") as b:
         assert all((a[name] == b[name]).all() for name in a.files)
-    assert not (tmp_path / "cut/checkpoint.npz").exists()
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "ngrams.json"])
@@ -179,7 +157,7 @@ def test_odd_texts_get_an_answer(tmp_path: Path, train_texts, tune_texts) -> Non
 
 def test_a_thousand_classes(tmp_path: Path) -> None:
     train = LabelledTexts(tuple(f"topic word{i} item" for i in range(1000)), tuple(f"c{i:04d}" for i in range(1000)))
-    fit(train, train.take(range(0, 1000, 10)), tmp_path, epochs=8)
+    fit(train, train.take(range(0, 1000, 10)), tmp_path)
     answers = LINEAR.load(tmp_path).predict(train.inputs)
     assert (answers.labels == np.array(train.labels, dtype=object)).mean() > 0.95
 

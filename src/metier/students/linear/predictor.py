@@ -15,8 +15,8 @@ from metier.errors import BadArtefact
 from metier.students.base import Answers, FloatArray, as_labels
 from metier.students.confidence import ScoreModel
 from metier.students.exports import read_arrays, read_meta, write_arrays, write_bytes
+from metier.students.linear.machines import Weights
 from metier.students.linear.ngrams import NGrams
-from metier.students.linear.softmax import Weights
 
 WEIGHTS_FILE = "weights.npz"
 GRAMS_FILE = "ngrams.json"
@@ -25,12 +25,12 @@ _BATCH = 4096  # bounds the rows whose logits are held at once
 _TINY = 1e-12
 
 
-def write_export(folder: Path, grams: NGrams, state: Weights) -> None:
+def write_export(folder: Path, grams: NGrams, weights: Weights) -> None:
     """Write the files that `load` reads; the weights lose half their bits, which no argmax notices."""
     write_bytes(folder / GRAMS_FILE, json.dumps({"n_words": grams.n_words, "grams": grams.grams}).encode())
     arrays: dict[str, npt.NDArray[Any]] = {
-        "weights": state.weights.astype(np.float16),
-        "bias": state.bias,
+        "weights": weights.weights.astype(np.float16),
+        "bias": weights.bias,
         "idf": grams.idf,
     }
     write_arrays(folder / WEIGHTS_FILE, arrays)

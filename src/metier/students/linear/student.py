@@ -1,8 +1,7 @@
-"""The student `linear`: n-grams and multinomial logistic regression. Seconds to train, no torch; the baseline."""
+"""The student `linear`: n-grams and one linear machine a class. Seconds to train, no torch; the baseline."""
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -20,14 +19,11 @@ from metier.students.base import EpochPoint, FitSummary, LabelledTexts, Option, 
 from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
 from metier.students.exports import (
     done_summary,
-    epoch_points,
-    read_arrays,
     recipe_of,
     versions_of,
-    write_arrays,
-    write_json,
     write_meta,
 )
+from metier.students.linear.machines import Weights, fit_machines
 from metier.students.linear.ngrams import fit_ngrams
 from metier.students.linear.predictor import (
     FILES,
@@ -38,19 +34,15 @@ from metier.students.linear.predictor import (
     read_scorer,
     write_export,
 )
-from metier.students.linear.softmax import Weights, train_epoch
 
 IntArray = npt.NDArray[np.int64]
 
-# epochs: AdaGrad's passes over the data. min_texts: texts that a character gram must occur in.
-DEFAULTS: dict[str, Option] = {"epochs": 5, "min_texts": 2}
+# c: weight of the errors against that of the margin. min_texts: texts that a character gram must occur in.
+DEFAULTS: dict[str, Option] = {"c": 2.0, "min_texts": 2}
 
-# Weights are held three times in float32 while training (values, squared gradients, checkpoint): about 1 GiB at most.
+# Weights are held in float32 while training: about 300 MiB at most.
 _MAX_WEIGHTS = 80_000_000
 _GRAMS_RANGE = (20_000, 300_000)
-_CHECKPOINT_EVERY_S = 20.0
-_CHECKPOINT = "checkpoint.npz"
-_CHECKPOINT_STATE = "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -69,14 +61,14 @@ class LinearStudent:
         progress: Progress,
         options: Mapping[str, Option],
     ) -> FitSummary:
-        """Train and export. Options: epochs (int), min_texts (int)."""
+        """Train and export. Options: c (float), min_texts (int). It is done in seconds, so a kill means starting over."""
         chosen = merged_options(options, DEFAULTS, self.name)
         recipe = recipe_of(self.name, train, tune, seed, chosen)
         if (done := done_summary(folder, recipe)) is not None:
             return done
         folder.mkdir(parents=True, exist_ok=True)
         return _fit(
-            train, tune, folder, recipe, seed, progress, int(chosen["epochs"] or 0), int(chosen["min_texts"] or 1)
+            train, tune, folder, recipe, seed, progress, float(chosen["c"] or 1.0), int(chosen["min_texts"] or 1)
         )
 
     def tune_accuracy(
@@ -106,7 +98,7 @@ def _fit(
     recipe: str,
     seed: int,
     progress: Progress,
-    epochs: int,
+    c: float,
     min_texts: int,
 ) -> FitSummary:
     started = time.perf_counter()
@@ -115,21 +107,10 @@ def _fit(
     grams = fit_ngrams(train.inputs, min_texts, max(low, min(high, _MAX_WEIGHTS // len(classes))))
     x, x_tune = grams.matrix(train.inputs), grams.matrix(tune.inputs)
     y, y_tune = label_places(train.labels, classes), label_places(tune.labels, classes)
-    state, curve, before_s = _resume(folder, recipe, len(grams.grams), len(classes))
-    saved = time.perf_counter()
-    for epoch in range(len(curve), epochs):
-        progress("Training linear", epoch, epochs)
-        loss = train_epoch(state, x, y, epoch, epochs, seed)
-        wall_s = before_s + time.perf_counter() - started
-        curve.append(EpochPoint(epoch + 1, loss, *_tune_figures(state, x_tune, y_tune), wall_s))
-        if time.perf_counter() - saved > _CHECKPOINT_EVERY_S:
-            _save(folder, recipe, state, curve)
-            saved = time.perf_counter()
-    progress("Training linear", epochs, epochs)
-    write_export(folder, grams, state)
+    weights = fit_machines(x, y, len(classes), c=c, seed=seed, progress=progress)
+    point = EpochPoint(1, math.nan, *_tune_figures(weights, x_tune, y_tune), time.perf_counter() - started)
+    write_export(folder, grams, weights)
     model, right = _calibrate(folder, tune, y_tune)
-    for name in (_CHECKPOINT, _CHECKPOINT_STATE):
-        (folder / name).unlink(missing_ok=True)
     summary = FitSummary(
         student="linear",
         base_model="",
@@ -138,13 +119,13 @@ def _fit(
         n_tune=len(tune),
         classes=classes,
         tune_accuracy=right,
-        wall_s=before_s + time.perf_counter() - started,
-        epochs=len(curve),
-        curve=tuple(curve),
+        wall_s=time.perf_counter() - started,
+        epochs=1,
+        curve=(point,),
         precision="float16",
         precision_reason="weights stored in 16 bits; the tune accuracy is that of the stored weights",
         size_bytes=0,
-        versions=versions_of(["numpy", "scipy"]),
+        versions=versions_of(["numpy", "scipy", "scikit-learn"]),
     )
     return write_meta(folder, FILES, recipe, summary, **meta_of(model))
 
@@ -172,30 +153,11 @@ def _views(
     return probabilities.max(axis=1), foreignness(probabilities, logits)
 
 
-def _tune_figures(state: Weights, x: csr_array, y: IntArray) -> tuple[float, float]:
+def _tune_figures(weights: Weights, x: csr_array, y: IntArray) -> tuple[float, float]:
     """Mean negative log-likelihood over the labels that are known, and accuracy; NaN without a tune split."""
     if not len(y):
         return math.nan, math.nan
-    logits = state.logits(x)
+    logits = weights.logits(x)
     known = np.flatnonzero(y >= 0)
     losses = -log_softmax(logits[known], axis=1)[np.arange(len(known)), y[known]]
     return float(losses.mean()) if len(known) else math.nan, float((logits.argmax(axis=1) == y).mean())
-
-
-def _resume(folder: Path, recipe: str, n_grams: int, n_classes: int) -> tuple[Weights, list[EpochPoint], float]:
-    path = folder / _CHECKPOINT_STATE
-    fresh = Weights.zeros(n_grams, n_classes)
-    if not path.exists():
-        return fresh, [], 0.0
-    kept = json.loads(path.read_bytes())
-    arrays = read_arrays(folder / _CHECKPOINT)
-    if kept["recipe"] != recipe or int(arrays["epochs"]) != len(kept["curve"]):
-        return fresh, [], 0.0
-    curve = list(epoch_points(kept["curve"]))
-    names = ("weights", "bias", "weight_squares", "bias_squares")
-    return Weights(*(arrays[name] for name in names)), curve, curve[-1].wall_s
-
-
-def _save(folder: Path, recipe: str, state: Weights, curve: list[EpochPoint]) -> None:
-    write_arrays(folder / _CHECKPOINT, {**vars(state), "epochs": np.array(len(curve))})
-    write_json(folder / _CHECKPOINT_STATE, {"recipe": recipe, "curve": [vars(point) for point in curve]})
