@@ -26,7 +26,9 @@ class Simulated:
     accuracy: float = SIMULATED_ACCURACY
     model: str = ""
     condition: str = "simulated, not measured"
-    caveat: str = "The generalist is simulated from the true labels: its side shows how a report looks and proves nothing."
+    caveat: str = (
+        "The generalist is simulated from the true labels: its side shows how a report looks and proves nothing."
+    )
 
     @property
     def name(self) -> str:

@@ -35,6 +35,9 @@ N_THRESHOLDS = 1000
 _START_POWER = 0.99  # chance that the first, strictest test passes when its true risk is a quarter of alpha
 _START_RISK_SHARE = 0.25
 _LARGEST_START = 3  # the walk starts at a third of the calibration items at most, to leave room below
+# How many of the calibration items a tune quantile keeps is itself random (about +-15% around 60): a start at the very
+# least count would often keep too few, and the walk would end before it began.
+_START_RESERVE = 1.5
 _MAX_LABELS = 10_000_000
 _N_PLANNED = 25  # coverages at which more labels are planned: neighbours plan alike
 
@@ -110,12 +113,13 @@ def start_coverage(n_calibration: int, alpha: float, delta: float) -> float:
     """Share kept at the first threshold: as strict as leaves enough answers to pass the test when the score is good.
 
     Enough is the smallest n whose test passes with probability 0.99 at a true risk of alpha / 4, and never less than
-    the count at which a perfect record passes. With few calibration items the start is at a third of them, or at all.
+    one and a half times the count at which a perfect record passes. With few calibration items the start is at a third
+    of them, or at all.
     """
     in_unit_interval(alpha=alpha, delta=delta)
     comfortable = kept_needed(alpha * _START_RISK_SHARE, alpha, delta, _START_POWER)
     least = min_labels(alpha, delta)
-    wanted = max(least, min(comfortable or least, n_calibration // _LARGEST_START))
+    wanted = max(math.ceil(_START_RESERVE * least), min(comfortable or least, n_calibration // _LARGEST_START))
     return min(1.0, wanted / max(n_calibration, 1))
 
 
