@@ -255,12 +255,14 @@ def tests(draws: int, rng: np.random.Generator) -> Iterator[Row]:
     table = rng.multinomial(500, [0.05, 0.05, 0.9], size=10 * draws)
     p = np.array([mcnemar_exact(int(x), int(y)) for x, y in table[:, :2]])
     yield row("Exact McNemar", "n=500, 10% discordant", "error rate", 0.05, p <= 0.05)
-    flips = []
-    for _ in range(draws):
-        reference, groups = grouped_binary(rng, 150, 3, 0.94, 0.3)
-        candidate = reference & ~grouped_flips(rng, groups, 0.02 / 0.94, 0.2)
-        flips.append(compare(candidate, reference, margin=0.02, groups=groups).p_non_inferior <= 0.05)
-    yield row("Non-inferiority, by group", "150 groups of ~3, at the margin 0.02", "error rate", 0.05, np.array(flips))
+    for n_groups, size, margin in ((150, 3, 0.02), (400, 3, 0.02), (300, 2, 0.05), (100, 5, 0.05)):
+        flips = []
+        for _ in range(draws):
+            reference, groups = grouped_binary(rng, n_groups, size, 0.94, 0.3)
+            candidate = reference & ~grouped_flips(rng, groups, margin / 0.94, 0.2)
+            flips.append(compare(candidate, reference, margin=margin, groups=groups).p_non_inferior <= 0.05)
+        setting = f"{n_groups} groups of ~{size}, at the margin {margin}"
+        yield row("Non-inferiority, by group", setting, "error rate", 0.05, np.array(flips))
     signs = []
     for _ in range(draws):
         reference, groups = grouped_binary(rng, 100, 4, 0.9, 0.3)
