@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from metier.artefacts.evaluations import Verdict
 from metier.metrics.affinity import proxy_a_distance
 from metier.metrics.classification import macro_f1, macro_f1_difference
 from metier.metrics.ood import auroc, fpr_at_tpr
@@ -40,7 +41,7 @@ from metier.statistics.paired import (
 )
 from metier.statistics.power import paired_items_for_non_inferiority, paired_items_for_superiority
 from metier.statistics.risk_control import certify, threshold_walk
-from metier.statistics.verdict import Verdict, judge
+from metier.statistics.verdict import judge
 
 Kind = Literal["coverage", "coverage, conservative", "error rate", "power"]
 TOLERANCE = 0.015

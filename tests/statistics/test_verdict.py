@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from metier.artefacts.evaluations import Verdict
 from metier.statistics.multiplicity import holm, holm_adjust
 from metier.statistics.paired import PairedComparison, compare
-from metier.statistics.verdict import Verdict, judge, judge_candidates
+from metier.statistics.verdict import judge, judge_candidates
 
 
 @functools.cache

@@ -13,6 +13,8 @@ from metier.artefacts.estimates import Estimate, Score
 
 
 class Verdict(StrEnum):
+    """What a comparison has shown; NOT_PROVEN is an answer, not a failure."""
+
     SUPERIOR = "superior"
     NON_INFERIOR = "non-inferior"
     INFERIOR = "inferior"

@@ -70,9 +70,7 @@ def non_inferior_to_best(correct: Mapping[str, BoolArray], groups: Sequence[str]
     if not others:
         return frozenset({best})
     judged = _judge(others, correct[best], groups, rules)
-    return frozenset(
-        {best, *(name for name, judgement in judged.items() if Verdict(judgement.verdict.value) in PROMOTED)}
-    )
+    return frozenset({best, *(name for name, judgement in judged.items() if judgement.verdict in PROMOTED)})
 
 
 def _judge(
@@ -103,7 +101,7 @@ def _comparison(judgement: Judgement, generalist: str, rules: Rules, basis: Basi
         p_non_inferior_holm=judgement.adjusted_p_non_inferior,
         p_superior_holm=(judgement.adjusted_p_different if better else 1.0) if against_truth else math.nan,
         p_inferior_holm=judgement.adjusted_p_inferior,
-        verdict=Verdict(judgement.verdict.value),
+        verdict=judgement.verdict,
         items_to_settle=needed.items if needed else None,
         note=note,
         basis=basis,

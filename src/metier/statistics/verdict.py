@@ -16,23 +16,14 @@ false "inferior".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from numpy.typing import ArrayLike
 
+from metier.artefacts.evaluations import Verdict
 from metier.statistics.arrays import Groups, in_unit_interval
 from metier.statistics.multiplicity import holm
 from metier.statistics.paired import PairedComparison, compare
 from metier.statistics.power import ItemsNeeded, items_needed
-
-
-class Verdict(StrEnum):
-    """What a comparison has shown; ``NOT_PROVEN`` is an answer, not a failure."""
-
-    SUPERIOR = "superior"
-    NON_INFERIOR = "non-inferior"
-    INFERIOR = "inferior"
-    NOT_PROVEN = "not proven"
 
 
 @dataclass(frozen=True, slots=True)
