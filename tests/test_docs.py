@@ -13,6 +13,7 @@ from metier.cli.app import COMMANDS
 from metier.project import SECTIONS
 
 ROOT = Path(__file__).parent.parent
+_CODE = re.compile(r"```.*?```", re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
 
@@ -47,7 +48,7 @@ def test_links_between_pages_lead_somewhere() -> None:
     broken = [
         f"{page.name}: {target}"
         for page in pages
-        for target in _LINK.findall(page.read_text())
+        for target in _LINK.findall(_CODE.sub("", page.read_text()))
         if not (page.parent / target).exists()
     ]
     assert broken == []

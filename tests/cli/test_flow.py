@@ -142,7 +142,7 @@ def test_labelled_records_alone_get_everything_but_a_price(tmp_path: Path, metie
     assert "Not priced:" in printed
     assert "Report:" in printed
     report = json.loads((tmp_path / "reports" / "intents.json").read_text())
-    assert [missing["stage"] for missing in report["missing"]] == ["price"]
+    assert [missing["stage"] for missing in report["missing"]] == ["economics"]
 
 
 def test_messages_name_what_to_do(tmp_path: Path, metier: Metier) -> None:
