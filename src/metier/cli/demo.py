@@ -28,7 +28,7 @@ from metier.sources.importing import import_files
 DATA_VARIABLE = "METIER_DATA"
 _LOG = "calls.jsonl"
 # Spans that make it a bill worth looking at: 300,000 calls a month for the desk, 240,000 for clinc150.
-_DAYS = {"support": 1.0, "clinc150": 3.0}
+_DAYS = {"support": 1.9, "clinc150": 3.0}
 _BAD_EVERY = 500  # a few lines for the quarantine
 _SETTINGS = """\
 # Settings of the demo; `metier init` elsewhere shows all there are.
@@ -66,7 +66,7 @@ def demo_command(
     folder: Annotated[Path, typer.Option(help="Where the demo's project shall be; it is made if absent.")] = Path(
         "demo-run"
     ),
-    calls: Annotated[int, typer.Option(min=500, help="Calls in the log that is made up (not for clinc150).")] = 10_000,
+    calls: Annotated[int, typer.Option(min=500, help="Calls in the log that is made up (not for clinc150).")] = 20_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the log and of everything after it.")] = 0,
     data: Annotated[
         str, typer.Option(help="auto (clinc150 where METIER_DATA has it), clinc150, or support (made up).")
