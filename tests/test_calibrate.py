@@ -104,6 +104,17 @@ def test_the_teachers_errors_do_not_pass_for_the_specialists(specialist: Special
     assert policy_of(specialist, mixed, min_truth_items=201).certificate is None
 
 
+def test_ood_inputs_are_mixed_in_by_the_group(specialist: Specialist, clean: Dataset) -> None:
+    # 400 items in 100 groups: 5% of foreign units beside them are ceil(100 x 0.05 / 0.95) = 6, not 22.
+    four = pl.format("g{}", pl.int_range(pl.len()) // 4)
+    split = pl.col("split") == "calibration"
+    grouped = replace(clean, examples=clean.examples.with_columns(group=pl.when(split).then(four).otherwise("group")))
+    certificate = policy_of(specialist, grouped, alpha=0.1).certificate
+    assert certificate is not None
+    assert "6 out-of-distribution inputs of 4" in certificate.valid_for
+    assert certificate.n <= 101 + 6 + 1
+
+
 def test_an_empty_split_is_refused(specialist: Specialist) -> None:
     with pytest.raises(NotEnoughData, match="0 calibration examples"):
         policy_of(specialist, make_dataset(0.0, {"train": 9, "tune": 9, "test": 9}), ood_share=0.0)

@@ -113,8 +113,12 @@ def judged_items(calibration: pl.DataFrame, min_truth_items: int) -> pl.DataFram
 
 
 def _mixed(calibration: pl.DataFrame, ood: pl.DataFrame, ood_share: float, seed: int) -> pl.DataFrame:
-    """Calibration items with as many ood inputs as make up `ood_share` of the whole, all there are at most."""
-    n_ood = min(ood.height, math.ceil(calibration.height * ood_share / (1 - ood_share)))
+    """Calibration items with as many ood inputs as make up `ood_share` of the whole, all there are at most.
+
+    Counted in groups, because one item a group is what the certificate's test sees.
+    """
+    n_units = calibration["group"].n_unique()
+    n_ood = min(ood.height, math.ceil(n_units * ood_share / (1 - ood_share)))
     return pl.concat([calibration, ood.sample(n_ood, seed=seed)])
 
 
