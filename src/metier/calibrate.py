@@ -73,13 +73,15 @@ def calibrate(
     calibration = _mixed(judged, dataset.split("ood"), settings.ood_share, seed)
     if not tune.height or not calibration.height:
         raise NotEnoughData(f"{tune.height} tune and {calibration.height} calibration examples; curate more.")
-    tune_raw, tune_ood, _ = _predict(predictor, tune, "Scoring the tune split", progress)
+    tune_raw, tune_ood, tune_correct = _predict(predictor, tune, "Scoring the tune split", progress)
     ood_threshold = float(np.quantile(tune_ood, settings.in_distribution_kept, method="higher"))
     scores, ood, correct = _predict(predictor, calibration, "Scoring the calibration split", progress)
     gated = gated_scores(scores, ood, ood_threshold)
-    walk = risk_control.threshold_walk(
-        tune_raw[tune_ood <= ood_threshold], len(gated), alpha=settings.alpha, delta=settings.delta
-    )
+    n_units = calibration["group"].n_unique()
+    inside = tune_ood <= ood_threshold
+    alpha, delta = settings.alpha, settings.delta
+    walk = risk_control.threshold_walk(tune_raw[inside], n_units, alpha=alpha, delta=delta)
+    walk = risk_control.promising_part(walk, tune_raw[inside], tune_correct[inside], n_units, alpha=alpha, delta=delta)
     outcome = risk_control.certify(
         gated,
         correct,
