@@ -18,11 +18,16 @@ from metier.artefacts.kinds import KINDS
 from metier.artefacts.manifests import Manifest
 from metier.cli.app import build
 from metier.cli.options import shown
+from metier.gateway.settings import UpstreamSettings
 from metier.project import SECTIONS, ProjectSettings
 
 DOCS = Path(__file__).parent
-PAGES = {name: f"{name}.md" for name in SECTIONS} | {"generalist": "generalists.md", "project": "project.md"}
-CLASSES: dict[str, type[BaseModel]] = {**SECTIONS, "project": ProjectSettings}
+PAGES = {name: f"{name}.md" for name in SECTIONS} | {
+    "generalist": "generalists.md",
+    "project": "project.md",
+    "upstreams": "upstreams.md",
+}
+CLASSES: dict[str, type[BaseModel]] = {**SECTIONS, "project": ProjectSettings, "upstreams": UpstreamSettings}
 _ARTEFACT_MODULES = (datasets, economics, estimates, evaluations, policies, reports, specialists, tasks, traffic)
 _BLOCK = re.compile(r"<!-- settings: (?P<name>\w+) -->.*?<!-- /settings -->", re.DOTALL)
 

@@ -14,6 +14,7 @@ from metier.calibrate import CalibrateSettings
 from metier.curate import CurateSettings
 from metier.errors import BadSettings, NotFound
 from metier.evaluate import EvaluateSettings
+from metier.gateway.settings import RouteSettings, ServeSettings, UpstreamSettings
 from metier.generalists.settings import GeneralistSettings
 from metier.price import PriceSettings
 from metier.train import TrainSettings
@@ -28,7 +29,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "evaluate": EvaluateSettings,
     "calibrate": CalibrateSettings,
     "price": PriceSettings,
+    "serve": ServeSettings,
+    "route": RouteSettings,
 }
+# Sections that describe the process as a whole; a task cannot have its own.
+_PROCESS_SECTIONS = frozenset({"serve"})
 
 
 class ProjectSettings(BaseModel):
@@ -52,6 +57,8 @@ class Project(BaseModel):
     project: ProjectSettings = ProjectSettings()
     sections: dict[str, dict[str, Any]] = {}
     tasks: dict[str, dict[str, dict[str, Any]]] = {}
+    upstreams: dict[str, UpstreamSettings] = {"openai": UpstreamSettings()}
+    models: dict[str, tuple[str, ...]] = {}
 
     @property
     def store_folder(self) -> Path:
@@ -81,7 +88,7 @@ def load_project(folder: Path) -> Project:
 
 def parse_project(content: dict[str, Any], path: Path) -> Project:
     """Check every section of a parsed metier.toml. Raises BadSettings naming the file, the key and the value."""
-    known = {"project", "tasks", *SECTIONS}
+    known = {"project", "tasks", "upstreams", "models", *SECTIONS}
     if unknown := set(content) - known:
         raise BadSettings(f"{path}: unknown section {sorted(unknown)}; known are {sorted(known)}")
     tasks = content.get("tasks", {})
@@ -91,7 +98,7 @@ def parse_project(content: dict[str, Any], path: Path) -> Project:
     for name, values in sections.items():
         _validated(name, values, where=f"{path} [{name}]")
     for task, verbs in tasks.items():
-        if unknown := set(verbs) - set(SECTIONS):
+        if unknown := set(verbs) - (set(SECTIONS) - _PROCESS_SECTIONS):
             raise BadSettings(f"{path} [tasks.{task}]: unknown section {sorted(unknown)}")
         for verb, values in verbs.items():
             _validated(verb, {**sections.get(verb, {}), **values}, where=f"{path} [tasks.{task}.{verb}]")
@@ -99,7 +106,50 @@ def parse_project(content: dict[str, Any], path: Path) -> Project:
         general = ProjectSettings(**content.get("project", {}))
     except ValidationError as error:
         raise BadSettings(_explain(f"{path} [project]", error)) from error
-    return Project(root=path.parent.resolve(), project=general, sections=sections, tasks=tasks)
+    upstreams = _upstreams(content.get("upstreams", {}), path)
+    return Project(
+        root=path.parent.resolve(),
+        project=general,
+        sections=sections,
+        tasks=tasks,
+        upstreams=upstreams,
+        models=_aliases(content.get("models", {}), upstreams, path),
+    )
+
+
+def _upstreams(tables: Any, path: Path) -> dict[str, UpstreamSettings]:
+    """[upstreams.NAME], in the order in which they are written; OpenAI's own where there is none."""
+    _require_tables(path, {"upstreams": tables})
+    _require_tables(path, {f"upstreams.{name}": table for name, table in tables.items()})
+    found = {}
+    for name, values in tables.items():
+        if "/" in name:
+            raise BadSettings(f"{path} [upstreams.{name}]: a name may not hold a slash; aliases write upstream/model")
+        try:
+            found[name] = UpstreamSettings(**values)
+        except ValidationError as error:
+            raise BadSettings(_explain(f"{path} [upstreams.{name}]", error)) from error
+    return found or {"openai": UpstreamSettings()}
+
+
+def _aliases(table: Any, upstreams: dict[str, UpstreamSettings], path: Path) -> dict[str, tuple[str, ...]]:
+    """[models]: alias -> "upstream/model" strings, the first choice first."""
+    _require_tables(path, {"models": table})
+    found = {}
+    for alias, value in table.items():
+        targets = [value] if isinstance(value, str) else value
+        if not isinstance(targets, list) or not targets or not all(isinstance(target, str) for target in targets):
+            raise BadSettings(
+                f'{path} [models] {alias}: expected "upstream/model" or a list of these, received {value!r}'
+            )
+        for target in targets:
+            upstream, slash, model = target.partition("/")
+            if not slash or not model or upstream not in upstreams:
+                raise BadSettings(
+                    f"{path} [models] {alias}: {target!r} names no upstream and model; upstreams are {sorted(upstreams)}"
+                )
+        found[alias] = tuple(targets)
+    return found
 
 
 def template() -> str:
@@ -111,6 +161,12 @@ def template() -> str:
         "",
         _section("project", ProjectSettings),
         *(_section(name, cls) for name, cls in SECTIONS.items()),
+        "# Any number of upstreams; the first whose models fit is used, and the next where it fails.",
+        _section("upstreams.openai", UpstreamSettings),
+        "# Names of your own for models, each with its upstreams in the order in which they are tried.",
+        "[models]",
+        '# support = ["openai/gpt-4.1", "backup/gpt-4.1-mini"]',
+        "",
     ]
     return "\n".join(parts)
 

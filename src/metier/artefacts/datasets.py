@@ -63,13 +63,36 @@ class Contradiction:
 
 
 @dataclass(frozen=True)
+class AnswerForm:
+    """How the frontier model writes its label when it is called in one particular way, learnt from the calls.
+
+    `template_id` names the wording and `asked` what the request demanded of the answer (see `curation.forms.asked_form`):
+    together they say when the form applies. The answer is `prefix` + label + `suffix`, the label escaped as inside a JSON
+    string where `is_json`; it stands in the message's content, or, where `tool_name` is set, in the arguments of a call of
+    that tool. `spelling` gives the written form of labels that differ from it. `share` in [0, 1] of the `n` calls made
+    this way were answered in exactly this form (as equal JSON for tool calls).
+    """
+
+    template_id: str | None
+    asked: str
+    prefix: str
+    suffix: str
+    is_json: bool
+    tool_name: str | None
+    spelling: tuple[tuple[str, str], ...]
+    n: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Examples split into train / tune / calibration / test and ood; no group crosses a split.
 
     `examples` follows EXAMPLE_SCHEMA, `removed` REMOVED_SCHEMA: nothing that was read is missing from both. `classes`
     are the labels (sorted) that occur in train; `warnings` what a careful reader must know before trusting it.
     `answer_key` is the JSON key under which the frontier model gives its label ({"label": ...}), None where it answers
-    plainly: a specialist that takes over must answer in the same form. `notes` says what curation changed, with counts.
+    plainly. `forms` are the ways in which it writes its label, which a specialist that takes over must match. `notes` says
+    what curation changed, with counts.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True)
@@ -86,6 +109,7 @@ class Dataset:
     removed: pl.DataFrame
     answer_key: str | None = None
     notes: tuple[str, ...] = ()
+    forms: tuple[AnswerForm, ...] = ()
 
     def split(self, name: Split) -> pl.DataFrame:
         """The examples of one split, in stored order."""

@@ -29,11 +29,18 @@ TRACE_SCHEMA = pl.Schema(
         "group": pl.String(),
         "split": pl.String(),
         "dataset": pl.String(),
+        "response_id": pl.String(),
+        "ttft_s": pl.Float64(),
+        "task": pl.String(),
+        "route": pl.String(),
+        "reference": pl.String(),
+        "evidence": pl.String(),
     }
 )
 
 Feedback = Literal["correct", "wrong"]
-Provenance = Literal["human", "teacher", "simulator", "feedback"]
+# Who gave `response`. A specialist's own answers are no labels: it would learn from itself.
+Provenance = Literal["human", "teacher", "simulator", "feedback", "specialist"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,11 @@ class Trace:
     says who gave the label and `dataset` names the file it came from (None for calls from a log). `feedback` judges
     `response`; `correction` is the right answer where someone gave it. `group` marks calls that belong together
     (customer, conversation, document) and must never be parted by a split; `split` is the user's own split, if any.
+
+    What the gateway adds: `response_id` is the id in the answer that the client saw, `ttft_s` the seconds to the first
+    streamed token, `task` the name of the task it took the call for, `route` what became of it (gateway.calls.Route),
+    `reference` the generalist's answer where the client got the specialist's and both were asked (the audit share), and
+    `evidence` the rest as JSON: score, threshold, policy, specialist, the specialist's answer, reason, upstream, status.
     """
 
     id: str
@@ -62,6 +74,12 @@ class Trace:
     group: str | None = None
     split: str | None = None
     dataset: str | None = None
+    response_id: str | None = None
+    ttft_s: float | None = None
+    task: str | None = None
+    route: str | None = None
+    reference: str | None = None
+    evidence: str | None = None
 
 
 class Traffic(Protocol):

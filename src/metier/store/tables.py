@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeEngine
 
 from metier.artefacts.traffic import TRACE_SCHEMA
 
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -26,7 +26,7 @@ metadata = MetaData(
 # SQLite numbers rows by itself only where the type is exactly INTEGER.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
 _INTEGER_COLUMNS = frozenset({"input_tokens", "output_tokens"})
-_DOUBLE_COLUMNS = frozenset({"time", "latency_s", "cost_usd"})
+_DOUBLE_COLUMNS = frozenset({"time", "latency_s", "cost_usd", "ttft_s"})
 _REQUIRED_COLUMNS = frozenset({"id", "messages", "provenance"})
 
 
@@ -72,6 +72,7 @@ traces = Table(
     Column("content", LargeBinary, nullable=False),
     Column("import_id", BigInteger, ForeignKey("imports.id"), nullable=False),
     Column("line", BigInteger, nullable=False),
+    Index("ix_traces_response_id", "response_id"),
 )
 
 quarantine = Table(

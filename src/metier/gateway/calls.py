@@ -1,0 +1,138 @@
+"""What the gateway knows of one call, from its arrival to its trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Mode(StrEnum):
+    """What the gateway does with a task's calls: watch them, let the specialist answer unseen, or keep its answers."""
+
+    CAPTURE = "capture"
+    SHADOW = "shadow"
+    ROUTE = "route"
+
+
+class Route(StrEnum):
+    """What became of a call. PASSED: no task was recognised. CAPTURE and SHADOW: the mode sent it on. ESCALATED: the policy
+    did. KEPT: the client got the specialist's answer."""
+
+    PASSED = "passed"
+    CAPTURE = "capture"
+    SHADOW = "shadow"
+    ESCALATED = "escalated"
+    KEPT = "kept"
+
+
+class Reason(StrEnum):
+    """Why a call went to the frontier model."""
+
+    NOT_RECOGNISED = "not_recognised"
+    CAPTURE = "capture_mode"
+    SHADOW = "shadow_mode"
+    ROLLOUT = "outside_rollout"
+    NO_CHAMPION = "no_champion"
+    NO_CERTIFICATE = "no_certificate"
+    REVOKED = "certificate_revoked"
+    OUT_OF_DISTRIBUTION = "out_of_distribution"
+    LOW_SCORE = "low_score"
+    FORM = "answer_form"
+    PARAMETERS = "request_parameters"
+    WORDING = "new_wording"
+    IMAGE = "image"
+    SPECIALIST_FAILED = "specialist_failed"
+    AUDIT = "audit"  # a kept answer whose call went to the frontier model as well
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who called: the key's id and name, never the key; None without keys (loopback only)."""
+
+    key_id: str | None = None
+    name: str | None = None
+
+
+ANONYMOUS = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A specialist's answer in the form that the prompt asked for: `content`, or a call of `tool_name` with `arguments`."""
+
+    content: str | None
+    tool_name: str | None = None
+    arguments: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What a trace holds as the response: the content, or the tool call as sources.messages.answer_text writes it."""
+        if self.tool_name is None:
+            return self.content or ""
+        from metier.sources.messages import answer_text
+
+        call = {"function": {"name": self.tool_name, "arguments": self.arguments}}
+        return answer_text({"tool_calls": [call]}) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What routing says of one call.
+
+    `written` is not None if and only if `route` is KEPT; then `is_audited` says that the frontier model shall be asked as
+    well. Scores and ids are None where the specialist was not asked. `label` is the specialist's answer, `input` what it
+    was asked. `policy_id` names the certificate.
+    """
+
+    route: Route
+    reason: Reason | None = None
+    task: str | None = None
+    mode: Mode | None = None
+    input: str | None = None
+    label: str | None = None
+    score: float | None = None
+    ood_score: float | None = None
+    threshold: float | None = None
+    ood_threshold: float | None = None
+    policy_id: str | None = None
+    specialist_id: str | None = None
+    written: Written | None = None
+    is_audited: bool = False
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """The facts of one call, filled in as they become known; trace, metrics, span and log line are made from it.
+
+    `time` is seconds since 1970 (wall clock), `latency_s` and `ttft_s` come from a monotonic clock. `response` is the
+    answer's text as sources.messages.answer_text gives it. `cost_usd` is what the call cost, `saved_usd` what a kept answer
+    would have cost at the frontier. `error` is the code of the error the client got; `is_cancelled` that it hung up.
+    `reference` and `is_wrong` come from the audit share: the frontier's answer, and whether the specialist's differs.
+    """
+
+    trace_id: str
+    endpoint: str
+    time: float
+    caller: Caller = ANONYMOUS
+    request: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    is_stream: bool = False
+    decision: Decision | None = None
+    upstream: str | None = None
+    upstream_model: str | None = None
+    attempts: int = 0
+    status: int = 0
+    error: str | None = None
+    is_cancelled: bool = False
+    response_id: str | None = None
+    response: str | None = None
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    saved_usd: float | None = None
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    reference: str | None = None
+    is_wrong: bool | None = None

@@ -1,0 +1,1 @@
+"""serve: the OpenAI-compatible gateway, a process."""
