@@ -1,4 +1,5 @@
-"""The tables of the traffic store: traces, the imports they came from, and the lines that could not be used.
+"""The tables of the traffic store: traces, the imports they came from, the lines that could not be used, and what the
+gateways that share it must agree on: keys, spend, audited answers, revoked certificates.
 
 Column types are those that SQLite and PostgreSQL share. Changing a table needs a new file in `migrations/versions` and a
 new REVISION here.
@@ -8,7 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeEngine
 
 from metier.artefacts.traffic import TRACE_SCHEMA
@@ -88,4 +101,55 @@ quarantine = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("digest", Text, nullable=False, unique=True),
     Column("time", Double, nullable=False),
+)
+
+# `hash` is of the key, never the key itself. A limit that is null is none.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+    Column("requests_per_minute", Integer),
+    Column("budget_usd_month", Double),
+)
+
+# What a key's calls cost in a month of UTC, `month` as YYYY-MM. Calls whose price is not known count with 0 dollars.
+spend = Table(
+    "spend",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("month", Text, primary_key=True),
+    Column("cost_usd", Double, nullable=False),
+    Column("n_calls", BigInteger, nullable=False),
+)
+
+# Kept answers that the generalist answered as well. `allowed` is the error rate that the certificate allowed at the time,
+# with the generalist's own (alpha plus the allowance).
+audits = Table(
+    "audits",
+    metadata,
+    Column("seq", _Serial, primary_key=True),
+    Column("policy_id", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("trace_id", Text, nullable=False, unique=True),
+    Column("time", Double, nullable=False),
+    Column("is_wrong", Boolean, nullable=False),
+    Column("allowed", Double, nullable=False),
+    Index("ix_audits_policy_id_seq", "policy_id", "seq"),
+)
+
+# Certificates that the audited answers have refuted; for good: a new calibration makes a new policy.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("policy_id", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("time", Double, nullable=False),
+    Column("e_value", Double, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("n_wrong", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
 )
