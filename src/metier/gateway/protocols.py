@@ -29,6 +29,11 @@ class Router(Protocol):
         """The decision for a parsed chat request; never raises, at worst it escalates. CPU-bound, safe in threads."""
         ...
 
+    def answer_unseen(self, decision: Decision) -> Decision:
+        """Ask the specialist for a decision whose route is SHADOW, which `decide` gives without asking: the same decision
+        with label, scores, thresholds and ids filled in. Runs in a thread beside the upstream call; never raises."""
+        ...
+
     def is_slow(self, request: Mapping[str, Any]) -> bool:
         """Whether `decide` may take over a millisecond on this request, so that it belongs in a thread."""
         ...
@@ -92,7 +97,8 @@ class Upstreams(Protocol):
         ...
 
     def price_usd(self, upstream: str, model: str | None, input_tokens: int, output_tokens: int) -> float | None:
-        """What a call costs; None where the price is not known."""
+        """What a call costs; None where the price is not known. An empty `upstream` means the first that serves the model
+        (what a kept answer would have cost)."""
         ...
 
     def model_names(self) -> Sequence[str]:
