@@ -109,6 +109,7 @@ class CallRecord:
     answer's text as sources.messages.answer_text gives it. `cost_usd` is what the call cost, `saved_usd` what a kept answer
     would have cost at the frontier. `error` is the code of the error the client got; `is_cancelled` that it hung up.
     `reference` and `is_wrong` come from the audit share: the frontier's answer, and whether the specialist's differs.
+    `decide_s` is how long routing took, the specialist's answer included.
     """
 
     trace_id: str
@@ -136,3 +137,4 @@ class CallRecord:
     ttft_s: float | None = None
     reference: str | None = None
     is_wrong: bool | None = None
+    decide_s: float | None = None
