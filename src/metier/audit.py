@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -20,7 +19,7 @@ from metier.errors import BadSettings
 from metier.generalists.prices import list_price
 from metier.mining.assigning import UNASSIGNED, Tally, assign_calls
 from metier.mining.costs import CostBasis, Priced, Span, cost_note, measure_span
-from metier.mining.naming import describe, make_unique, name_task
+from metier.mining.naming import describe, make_unique, name_task, task_id
 from metier.mining.outputs import Output, read_output
 from metier.mining.sampling import sample_prompts
 from metier.mining.savings import project_saving
@@ -174,7 +173,7 @@ def _make_job(numbers: list[int], units: Sequence[Unit], tallies: Sequence[Tally
     is_pooled = is_open_ended and first.job == 0
     identity = first.dataset or (OPEN_ENDED if is_pooled else "\n".join(parts))
     return _Job(
-        hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:12],
+        task_id(identity),
         tuple(numbers),
         templates,
         total,

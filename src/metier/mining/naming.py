@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -36,6 +37,11 @@ def name_task(kind: OutputKind, templates: Sequence[Template], wrappers: Counter
     else:
         named = slug(" ".join(_telling_words(templates)))
     return named or kind.value
+
+
+def task_id(identity: str) -> str:
+    """The id of a task: a hash of what identifies it (its templates and their parts, or the name of its file)."""
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def make_unique(names: Sequence[str]) -> list[str]:

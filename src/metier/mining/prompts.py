@@ -39,6 +39,35 @@ def read_prompt(messages: str | None) -> Prompt:
     return Prompt(tuple(roles), tuple(texts), has_image)
 
 
+def prompt_of(messages: object) -> Prompt | None:
+    """The prompt of a request's list of messages, as `read_prompt` gives it once the request is a trace; None for what is
+    no list of messages. `has_image` tells of any part that is no text."""
+    if not isinstance(messages, list):
+        return None
+    roles, texts, has_image = [], [], False
+    for message in messages:
+        if type(message) is not dict:
+            return None
+        content, role = message.get("content"), message.get("role")
+        if type(content) is not str:
+            content, other = _request_content(content)
+            has_image = has_image or other
+        roles.append(role if type(role) is str and role else "user")
+        texts.append(content)
+    return Prompt(tuple(roles), tuple(texts), has_image)
+
+
+def _request_content(content: object) -> tuple[str, bool]:
+    """The text of a content that is no string, and whether there is more in it than text."""
+    if content is None:
+        return "", False
+    if not isinstance(content, list):
+        return "", True
+    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    read = [text for text in texts if isinstance(text, str)]
+    return "\n".join(read), len(read) < len(content)
+
+
 def _read_content(content: Any) -> tuple[str, bool]:
     """The text of a message's content, which is a string or a list of typed parts, and whether an image came with it."""
     if isinstance(content, str):

@@ -10,12 +10,15 @@ from metier.artefacts.tasks import Template
 from metier.mining.answers import Answer, Form, read_answer
 from metier.mining.matching import build_matcher
 from metier.mining.meaning import OPEN_PART, WHOLE, Parts, split_by_meaning
+from metier.mining.naming import task_id
 from metier.mining.sampling import Sample
 from metier.mining.templates import OPEN_TEMPLATE, is_open, mine_templates
 from metier.mining.wordings import Profile, merge_wordings, profile
 from metier.progress import Progress
 
 OPEN_ENDED = "open-ended"
+# The id of that task: the hash of its name, as any task's is of what identifies it.
+OPEN_ENDED_ID = task_id(OPEN_ENDED)
 # A system prompt this short ("You are a helpful assistant.") does not tell what the job is.
 _GENERIC_WORDS = 8
 
