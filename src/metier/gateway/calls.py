@@ -108,6 +108,7 @@ class CallRecord:
     `time` is seconds since 1970 (wall clock), `latency_s` and `ttft_s` come from a monotonic clock. `response` is the
     answer's text as sources.messages.answer_text gives it. `cost_usd` is what the call cost, `saved_usd` what a kept answer
     would have cost at the frontier. `error` is the code of the error the client got; `is_cancelled` that it hung up.
+    `is_estimated` says that the tokens are counted from characters, since the answer did not give them.
     `reference` and `is_wrong` come from the audit share: the frontier's answer, and whether the specialist's differs.
     `decide_s` is how long routing took, the specialist's answer included.
     """
@@ -131,6 +132,7 @@ class CallRecord:
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    is_estimated: bool = False
     cost_usd: float | None = None
     saved_usd: float | None = None
     latency_s: float | None = None
