@@ -47,5 +47,9 @@ class StoreBusy(MetierError):
     """Another process holds the lock on the same piece of work."""
 
 
+class StoreAway(MetierError):
+    """The database cannot be reached, or does not let us in; what is to be written waits."""
+
+
 class TrainingFailed(MetierError):
     """Training cannot go on (loss is not a number, no step lowers it); says at which step and what to change."""

@@ -82,7 +82,8 @@ class Decision:
 
     `written` is not None if and only if `route` is KEPT; then `is_audited` says that the frontier model shall be asked as
     well. Scores and ids are None where the specialist was not asked. `label` is the specialist's answer, `input` what it
-    was asked. `policy_id` names the certificate.
+    was asked. `policy_id` names the certificate. `allowed`, known wherever `is_audited`, is the share of wrong answers that
+    the audit compares with: the certificate's alpha plus the audit allowance.
     """
 
     route: Route
@@ -99,6 +100,7 @@ class Decision:
     specialist_id: str | None = None
     written: Written | None = None
     is_audited: bool = False
+    allowed: float | None = None
 
 
 @dataclass(slots=True)
