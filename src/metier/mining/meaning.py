@@ -88,7 +88,7 @@ def split_by_meaning(
             (a.key, part) for a, part in zip(answers, told, strict=True) if a.form is Form.SHORT and not a.wrapper
         ),
         long_part=place.get(OPEN_PART),
-        model=_fit_judge(inputs, told),
+        model=fit_judge(inputs, told),
     )
 
 
@@ -101,7 +101,8 @@ def _majority(votes: Iterable[tuple[str, int]]) -> dict[str, int]:
     return {key: counter.most_common(1)[0][0] for key, counter in counted.items()}
 
 
-def _fit_judge(inputs: Sequence[str], told: Sequence[int]) -> Any:
+def fit_judge(inputs: Sequence[str], told: Sequence[int]) -> Any:
+    """Naive Bayes over the inputs whose part is told (not negative)."""
     from sklearn.naive_bayes import ComplementNB
 
     known = [index for index, part in enumerate(told) if part >= 0]
