@@ -1,0 +1,1 @@
+"""What the gateway tells of itself: Prometheus metrics, OpenTelemetry spans, log lines."""
