@@ -18,7 +18,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 
 from metier.artefacts.traffic import TRACE_SCHEMA, FrameTraffic, Trace, Traffic
 from metier.errors import BadArtefact, BadInput, MetierError, StoreBusy
@@ -57,8 +56,8 @@ def begin(store: TrafficStore, sha256: str = "a") -> int:
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    with TrafficStore(tmp_path / "traffic.db") as made:
+def store(store_location: str):
+    with TrafficStore(store_location) as made:
         yield made
 
 
@@ -159,15 +158,12 @@ def test_a_finished_import_is_known_again(store: TrafficStore) -> None:
     assert begin(store) == number
 
 
-def test_migrations_make_the_tables_that_the_code_expects(tmp_path: Path) -> None:
+def test_migrations_make_the_tables_that_the_code_expects(store_location: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     assert ScriptDirectory.from_config(config).get_current_head() == tables.REVISION
-    TrafficStore(tmp_path / "traffic.db").close()
-    engine = create_engine(f"sqlite:///{tmp_path / 'traffic.db'}")
-    with engine.connect() as connection:
+    with TrafficStore(store_location) as store, store.database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
-    engine.dispose()
 
 
 def test_opening_an_existing_store_does_not_import_alembic(tmp_path: Path) -> None:
@@ -218,21 +214,20 @@ def test_many_threads_open_a_new_store_at_once(tmp_path: Path) -> None:
     assert failures == []
 
 
-def test_only_one_process_imports_at_a_time(tmp_path: Path) -> None:
-    with TrafficStore(tmp_path / "traffic.db") as one, TrafficStore(tmp_path / "traffic.db") as two:
+def test_only_one_process_imports_at_a_time(store_location: str) -> None:
+    with TrafficStore(store_location) as one, TrafficStore(store_location) as two:
         with one.importing(), pytest.raises(StoreBusy, match="another import"), two.importing():
             pass
         with two.importing():
             pass
 
 
-def test_reading_goes_on_while_another_connection_writes(tmp_path: Path) -> None:
-    with TrafficStore(tmp_path / "traffic.db") as store:
-        store.add(begin(store), batch(trace(1), trace(2)), 2.0)
-        frames = store.batches(size=1)
-        first = next(frames)
-        store.add(begin(store), batch(trace(3)), 2.0)
-        rest = list(frames)
+def test_reading_goes_on_while_another_connection_writes(store: TrafficStore) -> None:
+    store.add(begin(store), batch(trace(1), trace(2)), 2.0)
+    frames = store.batches(size=1)
+    first = next(frames)
+    store.add(begin(store), batch(trace(3)), 2.0)
+    rest = list(frames)
     assert [first.height, *(frame.height for frame in rest)] == [1, 1]
 
 
@@ -242,7 +237,7 @@ def test_a_full_disk_keeps_what_was_committed_and_says_what_to_do(tmp_path: Path
         number = begin(store)
         store.add(number, batch(*(trace(n) for n in range(100))), 2.0)
         before = store.id
-        with store._engine.connect() as connection:
+        with store.database.engine.connect() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 5}")
         with pytest.raises(MetierError, match="free some space"):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from metier.store.database import AUDITING, advisory_lock
 from metier.store.statements import insert_new
 from metier.store.tables import audits
 
@@ -24,6 +25,9 @@ class AuditRow(NamedTuple):
 
 def add_audits(connection: Connection, rows: Sequence[AuditRow]) -> None:
     """Append the rows; one whose trace is there already is passed over, so that adding again changes nothing."""
+    if rows:
+        # One after the other, so that whoever has read up to a number never finds a smaller one later.
+        advisory_lock(connection, AUDITING)
     insert_new(connection, audits, [row._asdict() for row in rows], "trace_id")
 
 

@@ -1,11 +1,11 @@
-"""INSERT with ON CONFLICT, which SQLite and PostgreSQL both know but spell in dialects of their own."""
+"""INSERT: in bulk, and with ON CONFLICT, which SQLite and PostgreSQL both know but spell in dialects of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -35,3 +35,18 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 _INSERTS: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def insert_tuples(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows given as tuples in the order of `names`; faster than Core itself, which makes a dictionary of each."""
+    if not rows:
+        return
+    statement = table.insert().values({name: bindparam(name) for name in names}).compile(dialect=connection.dialect)
+    if statement.positiontup is None:
+        values: Any = [dict(zip(names, row, strict=True)) for row in rows]
+    else:
+        order = [names.index(name) for name in statement.positiontup]
+        values = rows if order == list(range(len(names))) else [tuple(row[i] for i in order) for row in rows]
+    connection.exec_driver_sql(str(statement), values)
