@@ -100,6 +100,13 @@ class ArtefactStore:
         """The newest artefact of a kind, for a task where one is given."""
         return next(iter(self.manifests(kind, task)), None)
 
+    def manifest(self, kind: str, id: str) -> Manifest:
+        """The manifest of one artefact, without reading any other. Raises NotFound where it is not there."""
+        path = self.root / "artefacts" / kind / id / MANIFEST
+        if not path.is_file():
+            raise NotFound(f"{kind} {id} is not in the store ({path} is missing). 'metier ls {kind}' lists those that are.")
+        return _read_manifest(path)
+
     def resolve(self, id_prefix: str) -> Manifest:
         """The one artefact whose id starts with `id_prefix`. Raises NotFound where none or several do."""
         found = [manifest for manifest in self.manifests() if manifest.id.startswith(id_prefix)]
