@@ -12,7 +12,8 @@ _SUFFIX = "_proxy"
 def proxy_for(scheme: str, host: str, environment: Mapping[str, str]) -> str | None:
     """HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, unless NO_PROXY names the host or it is this machine."""
     proxies = {name.lower().removesuffix(_SUFFIX): value for name, value in environment.items() if _is_set(name, value)}
-    if _is_loopback(host) or urllib.request.proxy_bypass_environment(host, proxies)  # type: ignore[attr-defined]:
+    is_excepted = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
+    if _is_loopback(host) or is_excepted(host, proxies):
         return None
     return proxies.get(scheme, proxies.get("all"))
 
