@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
-from metier.artefacts.keys import Key, key_hash, key_id, new_secret_key
+from metier.artefacts.keys import Key, id_of, key_hash, new_secret_key
 from metier.errors import BadInput, NotFound
-from metier.store.database import explained, open_engine, writing
+from metier.store.database import open_database
 from metier.store.spend import Spent, read_month
 from metier.store.tables import keys
 
 MAX_NAME_CHARS = 100
 _COLUMNS = ("id", "name", "hash", "created_at", "revoked_at", "requests_per_minute", "budget_usd_month")
 _MAX_PER_MINUTE = 10_000_000
+_BUSY_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,13 @@ class KeyBook:
 
 
 class KeyStore:
-    """Keys in a database. `location` is the path of a SQLite file (made if absent) or a database URL.
+    """Keys in a database. `location` is the path of a SQLite file (made if absent, unless `create` is False) or a URL.
 
-    Close it, or use it as a context manager. Raises as TrafficStore does.
+    Close it, or use it as a context manager. Raises as store.database.open_database and its transactions do.
     """
 
-    def __init__(self, location: str | Path) -> None:
-        self.location = str(location)
-        self._engine = open_engine(location)
+    def __init__(self, location: str | Path, *, create: bool = True) -> None:
+        self._database = open_database(location, busy_timeout_s=_BUSY_TIMEOUT_S, create=create)
 
     def __enter__(self) -> KeyStore:
         return self
@@ -48,7 +48,7 @@ class KeyStore:
 
     def close(self) -> None:
         """Gives the database's connections back."""
-        self._engine.dispose()
+        self._database.close()
 
     def create(
         self, name: str, now: float, *, requests_per_minute: int | None = None, budget_usd_month: float | None = None
@@ -58,33 +58,39 @@ class KeyStore:
         Raises BadInput for a name that another live key has, or a name or limit out of range.
         """
         _check(name, requests_per_minute, budget_usd_month)
-        text = new_secret_key()
-        id_ = key_id(text)
-        assert id_ is not None
-        key = Key(id_, name, key_hash(text), now, None, requests_per_minute, budget_usd_month)
-        with explained("the keys"), writing(self._engine) as connection:
+
+        def work(connection: Connection) -> tuple[str, Key]:
             same = select(keys.c.id).where(keys.c.name == name, keys.c.revoked_at.is_(None))
             if (taken := connection.execute(same).scalar()) is not None:
-                raise BadInput(f"key {taken} is called {name!r} already. Choose another name, or revoke that one first.")
+                raise BadInput(
+                    f"key {taken} is called {name!r} already. Choose another name, or revoke that one first."
+                )
+            text = new_secret_key()
+            key = Key(id_of(text), name, key_hash(text), now, None, requests_per_minute, budget_usd_month)
             connection.execute(insert(keys).values({column: getattr(key, column) for column in _COLUMNS}))
-        return text, key
+            return text, key
+
+        return self._database.write(work)
 
     def revoke(self, id_: str, now: float) -> Key:
         """Revoke a key for good; one that is revoked stays as it is. Raises NotFound with the ids of live keys."""
-        with explained("the keys"), writing(self._engine) as connection:
-            connection.execute(
-                update(keys).where(keys.c.id == id_, keys.c.revoked_at.is_(None)).values(revoked_at=now)
-            )
+
+        def work(connection: Connection) -> Key:
+            live = keys.c.revoked_at.is_(None)
+            connection.execute(update(keys).where(keys.c.id == id_, live).values(revoked_at=now))
             row = connection.execute(_every_key().where(keys.c.id == id_)).first()
             if row is None:
-                live = connection.execute(select(keys.c.id, keys.c.name).where(keys.c.revoked_at.is_(None))).all()
-                known = ", ".join(f"{key} ({name})" for key, name in live) or "none"
-                raise NotFound(f"no key has the id {id_[:40]!r}. Live keys: {known}.")
-        return Key(*row)
+                found = connection.execute(select(keys.c.id, keys.c.name).where(live).order_by(keys.c.name)).all()
+                known = ", ".join(f"{key} ({name})" for key, name in found) or "none"
+                raise NotFound(f"no key has this id. Live keys: {known}.")
+            return Key(*row)
+
+        return self._database.write(work)
 
     def read(self, month: str) -> KeyBook:
-        """Every key, the oldest first, with what it spent in `month`."""
-        with explained("the keys"), self._engine.connect() as connection, connection.begin():
+        """Every key, the oldest first, with what it spent in `month`. Raises StoreAway where the file is not there now."""
+        self._database.require_in_place()
+        with self._database.snapshot() as connection:
             rows = connection.execute(_every_key().order_by(keys.c.created_at, keys.c.id)).all()
             return KeyBook({row[0]: Key(*row) for row in rows}, month, read_month(connection, month))
 
