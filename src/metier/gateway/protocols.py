@@ -138,6 +138,10 @@ class Telemetry(Protocol):
 
     def finished(self, record: CallRecord, token: object) -> None: ...
 
+    def headers_for(self, token: object) -> Mapping[str, str]:
+        """Headers (lower-case names) that the upstream call carries instead of the client's own: traceparent, tracestate."""
+        ...
+
     def exposition(self) -> tuple[bytes, str]:
         """The metrics in Prometheus' text format, and its content type."""
         ...
