@@ -110,7 +110,9 @@ def _any_value(value: object) -> Any:
         return {
             str(item.get("key")): _any_value(item.get("value")) for item in _values(inner) if isinstance(item, dict)
         }
-    # OTLP writes 64-bit integers as strings; the readers of numbers take both.
+    # OTLP's JSON writes 64-bit integers as strings.
+    if kind == "intValue" and isinstance(inner, str) and inner.removeprefix("-").isdecimal() and len(inner) <= 20:
+        return int(inner)
     return inner if kind in ("stringValue", "intValue", "doubleValue", "boolValue", "bytesValue") else value
 
 
@@ -163,6 +165,8 @@ def _span(span: dict[str, Any], context: Context) -> Outcome:
         output_tokens=_tokens(attributes, "output", "completion", warnings),
         latency_s=_latency(span, start, end, warnings),
         cost_usd=number(first(attributes, *_COSTS), "cost_usd", warnings),
+        # metier's own gateway says so where its specialist answered, which is no label to learn from.
+        provenance="specialist" if attributes.get("metier.route") == "kept" else "teacher",
         group=group,
         dataset=context.dataset,
     )

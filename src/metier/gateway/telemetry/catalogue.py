@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-# How prometheus_client joins a gauge's values of several worker processes; "live" ones forget a worker that has ended.
-Mode = Literal["max", "livesum", "livemax", "livemostrecent"]
+# How prometheus_client joins a gauge's values of several worker processes; "live": a worker that has ended is forgotten.
+Mode = Literal["livesum", "livemax", "livemostrecent"]
 
 # A kept answer takes about a millisecond, a long answer of a frontier model minutes ([serve] timeout_s is 600).
 LATENCY_BUCKETS_S = (
@@ -137,6 +137,6 @@ METRICS = (
         "metier_dropped_traces_total", "counter", "Traces lost because the journal was full or could not be written."
     ),
     Metric("metier_dropped_log_lines_total", "counter", "Log lines lost because nobody read stderr fast enough."),
-    Metric("metier_build_info", "gauge", "1, with the version of metier.", ("version", "python"), mode="max"),
+    Metric("metier_build_info", "gauge", "1, with the version of metier.", ("version", "python"), mode="livemax"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

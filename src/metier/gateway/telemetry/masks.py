@@ -6,8 +6,8 @@ import re
 
 MASK = "[redacted]"
 _PATTERNS = (
-    # scheme://user:password@host
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]*@"), rf"\1:{MASK}@"),
+    # scheme://user:password@host, up to the last @: passwords in URLs are often not escaped.
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@]*):\S*@"), rf"\1:{MASK}@"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {MASK}"),
     (
         re.compile(

@@ -50,6 +50,11 @@ class GatewayTelemetry:
         self._realised: Callable[[], Iterable[RealisedError]] | None = None
 
     @property
+    def logs(self) -> Logs | NoLogs:
+        """The log lines, for `stdlib.take_over_logging`."""
+        return self._logs
+
+    @property
     def wants_headers(self) -> bool:
         """Whether `began` looks at the headers (for a traceparent); without spans it may be given none."""
         return self._spans is not None
