@@ -138,7 +138,7 @@ def test_secrets_are_masked(opened: Callable[..., Any], text: str, secret: str) 
     gateway.telemetry.event("database_away", "error", error=text)
     (written,) = gateway.lines()
     assert secret not in written
-    assert "[redacted" in written
+    assert "[REDACTED" in written
 
 
 def test_plain_words_are_left_alone() -> None:
@@ -229,6 +229,6 @@ def test_what_libraries_log_becomes_a_line(taken_over: Any) -> None:
     assert first["logger"] == "uvicorn.error"
     assert first["message"] == "Uvicorn running on http://127.0.0.1:8484"
     assert second["level"] == "error"
-    assert second["exception"].startswith("ValueError: no route to postgresql://u:[redacted")
+    assert second["exception"].startswith("ValueError: no route to postgresql://u:[REDACTED")
     assert "test_logs.py" in second["frames"]
     assert third["message"] == "%d"

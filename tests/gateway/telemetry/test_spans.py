@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from metier.artefacts.traffic import Trace
 from metier.errors import BadSettings
 from metier.gateway.calls import CallRecord
+from metier.gateway.redaction.redactor import Redactor
 from metier.gateway.telemetry.attributes import Server, server_of
 from metier.gateway.telemetry.spans import CAPTURE_VARIABLE, open_spans, wants_spans
 from metier.sources.otel import parse, recognises
@@ -186,7 +187,7 @@ def test_what_was_said_is_redacted(spans_of: Callable[..., list[Any]], kept: Cal
     (span,) = spans_of(
         kept(request=request, response="hunter2"),
         environ=CAPTURED,
-        redact=lambda text: text.replace("hunter2", "[redacted]"),
+        redactor=Redactor(lambda text: text.replace("hunter2", "[redacted]")),
     )
     assert "hunter2" not in span.to_json()
     assert json.loads(span.attributes["gen_ai.input.messages"]) == [
@@ -336,7 +337,7 @@ def test_spans_reach_a_collector(monkeypatch: pytest.MonkeyPatch, opened: Callab
 def test_no_environment_no_spans() -> None:
     from metier.gateway.telemetry.labels import KnownNames
 
-    assert open_spans({}, {}, KnownNames(tuple), str) is None
+    assert open_spans({}, {}, KnownNames(tuple), Redactor()) is None
 
 
 @pytest.mark.parametrize(

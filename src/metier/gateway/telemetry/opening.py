@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from metier.gateway.calls import CallRecord
+from metier.gateway.redaction.redactor import Redactor
 from metier.gateway.settings import UpstreamSettings
 from metier.gateway.telemetry.attributes import server_of
 from metier.gateway.telemetry.exposition import exposition, process_registry
@@ -120,7 +122,7 @@ def open_telemetry(
     tasks: Callable[[], Collection[str]] = tuple,
     aliases: Collection[str] = (),
     upstreams: Mapping[str, UpstreamSettings] | None = None,
-    redact: Callable[[str], str] = masked,
+    redactor: Redactor | None = None,
     environ: Mapping[str, str] | None = None,
     descriptor: int = STDERR,
     span_exporter: SpanExporter | None = None,
@@ -128,23 +130,25 @@ def open_telemetry(
     """Telemetry for one worker process.
 
     `tasks` gives the names of the tasks that may be labels (asked again when an unknown one comes); `aliases` ([models])
-    and the upstreams' models may be labels, too. `redact` cleans free text in logs and, where OTEL_… asks for message
-    content, in spans. The metrics are shared with other workers where the environment of `prepare_multiprocess` is set.
-    Raises MissingExtra or BadSettings where spans are asked for and cannot be sent.
+    and the upstreams' models may be labels, too. `redactor` cleans free text in logs and, where OTEL_… asks for message
+    content, in spans; without one, secrets are taken out and personal data is not. The metrics are shared with other
+    workers where the environment of `prepare_multiprocess` is set. Raises MissingExtra or BadSettings where spans are asked
+    for and cannot be sent.
     """
     environ = os.environ if environ is None else environ
     upstreams = upstreams or {}
+    redactor = redactor or Redactor()
     names = (*aliases, *(model for settings in upstreams.values() for model in settings.models))
     # A bare * says nothing: every name fits it.
     models = KnownNames(lambda: [name for name in names if name.strip("*")])
     servers = {name: server_of(settings.base_url) for name, settings in upstreams.items()}
     # First what can fail: a worker that cannot start leaves no thread behind.
-    spans = open_spans(environ, servers, models, redact, span_exporter)
+    spans = open_spans(environ, servers, models, redactor, span_exporter)
     folder = multiprocess_folder(environ)
     registry = process_registry()
     # The files of all workers are read instead of the registry where there are several.
     metrics = build_metrics(registry if folder is None else None)
     known_tasks = KnownNames(tasks)
     calls = CallMetrics(metrics, known_tasks, models, KnownNames(lambda: tuple(upstreams or {})))
-    logs = open_logs(log, redact, descriptor)
+    logs = open_logs(log, partial(masked, redact=redactor), descriptor)
     return GatewayTelemetry(registry, folder, calls, Figures(metrics, known_tasks), models, spans, logs)

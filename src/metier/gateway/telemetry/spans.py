@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from metier.errors import BadSettings, MissingExtra
 from metier.gateway.calls import CallRecord
+from metier.gateway.redaction.redactor import Redactor
 from metier.gateway.telemetry.attributes import Server, attributes_of, error_type, operation_of
 from metier.gateway.telemetry.contents import content_attributes
 from metier.gateway.telemetry.labels import OTHER, KnownNames, endpoint_label
@@ -27,7 +28,7 @@ _MAX_SPAN_NAME_MODEL = 100
 
 
 class Spans:
-    """Makes a span of each call. `servers` says where each upstream is; `redact` cleans what was said, where captured."""
+    """Makes a span of each call. `servers` says where each upstream is; `redactor` cleans what was said, where captured."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class Spans:
         models: KnownNames,
         *,
         captures_content: bool,
-        redact: Callable[[str], str],
+        redactor: Redactor,
     ) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -46,7 +47,7 @@ class Spans:
         self._servers = servers
         self._models = models
         self._captures_content = captures_content
-        self._redact = redact
+        self._redactor = redactor
 
     def began(self, record: CallRecord, headers: Mapping[str, str]) -> Span:
         """Start the span of a call, as a child of the client's where its headers (lower-case names) hold a traceparent."""
@@ -69,7 +70,7 @@ class Spans:
                 span.update_name(f"{operation} {record.model[:_MAX_SPAN_NAME_MODEL]}")
             span.set_attributes(attributes_of(record, operation, self._servers.get(record.upstream or "")))
             if self._captures_content:
-                span.set_attributes(content_attributes(record, self._redact))
+                span.set_attributes(content_attributes(record, self._redactor))
             if error := error_type(record):
                 span.set_status(Status(StatusCode.ERROR, error))
         # From the monotonic clock, so that a clock set anew in between gives no negative duration.
@@ -103,7 +104,7 @@ def open_spans(
     environ: Mapping[str, str],
     servers: Mapping[str, Server],
     models: KnownNames,
-    redact: Callable[[str], str],
+    redactor: Redactor,
     exporter: SpanExporter | None = None,
 ) -> Spans | None:
     """Spans as the standard environment configures them, or None. An `exporter` given is used instead of those named.
@@ -126,7 +127,7 @@ def open_spans(
     for each in exporters:
         provider.add_span_processor(BatchSpanProcessor(each))
     captures = environ.get(CAPTURE_VARIABLE, "").strip().lower() in _CAPTURES
-    return Spans(provider, servers, models, captures_content=captures, redact=redact)
+    return Spans(provider, servers, models, captures_content=captures, redactor=redactor)
 
 
 def _is_named(environ: Mapping[str, str]) -> bool:
