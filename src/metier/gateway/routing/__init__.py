@@ -1,0 +1,1 @@
+"""Recognises the task, asks the specialist, applies the policy; exchanges champions while calls are under way."""

@@ -1,0 +1,255 @@
+"""The router that a gateway holds: one table in use, another put in its place when champions or certificates change."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from metier.gateway.calls import Decision
+from metier.gateway.routing.ledger import Findings, Ledger
+from metier.gateway.routing.loading import SettingsOf, load_table, with_revocations
+from metier.gateway.routing.router import TableRouter
+from metier.gateway.routing.table import RoutingTable, TaskRoute
+from metier.gateway.telemetry.figures import RealisedError
+from metier.store.aliases import AliasStore
+from metier.store.folders import ArtefactStore
+
+_LOG = logging.getLogger(__name__)
+
+# How often aliases and revocations are looked at.
+POLL_S = 1.0
+# What could not be loaded is tried again this often, and whenever an alias changes.
+RETRY_S = 30.0
+# A database that is away longer than this is reported; the gateway goes on with the revocations it knows.
+GRACE_S = 60.0
+
+
+class Event(Protocol):
+    def __call__(self, event: str, level: Any = "info", **fields: Any) -> None:
+        """Log that something happened (gateway.telemetry's `event`)."""
+        ...
+
+
+def no_event(event: str, level: Any = "info", **fields: Any) -> None:
+    """For where nobody listens."""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """What one task's routing is like now, for people; `fault` is why a champion is not the one that was promoted."""
+
+    task: str
+    mode: str
+    champion: str | None
+    specialist: str | None
+    student: str | None
+    has_certificate: bool
+    is_revoked: bool
+    n_failures: int
+    fault: str | None
+
+
+class RouterHolder:
+    """Implements gateway.protocols.Router over a table that can be exchanged while calls are under way: each call keeps the
+    one it began with. `start` watches aliases and revocations in a thread of its own until `close`."""
+
+    def __init__(
+        self,
+        store: ArtefactStore,
+        settings_of: SettingsOf,
+        ledger: Ledger | None = None,
+        *,
+        event: Event = no_event,
+        clock: Callable[[], float] = time.monotonic,
+        seed: int = 0,
+    ) -> None:
+        self._store = store
+        self._settings_of = settings_of
+        self._ledger = ledger
+        self._event = event
+        self._clock = clock
+        self._seed = seed
+        self._aliases = AliasStore(store.root)
+        self._router = TableRouter(RoutingTable())
+        self._findings = Findings()
+        self._fingerprint: object = None
+        self._loaded_at = -RETRY_S
+        self._read_at = clock()
+        self._is_away_told = False
+        self._swap = threading.Lock()
+        self._wake = threading.Event()
+        self._is_closed = False
+        self._is_asked_to_reload = False
+        self._thread: threading.Thread | None = None
+
+    # The Router of gateway.protocols ---------------------------------------------------------------------------------
+
+    def decide(self, request: Mapping[str, Any], trace_id: str) -> Decision:
+        """The decision for a parsed chat request, by the table in use; never raises."""
+        return self._router.decide(request, trace_id)
+
+    def answer_unseen(self, decision: Decision) -> Decision:
+        """A SHADOW decision with the specialist's answer filled in; never raises."""
+        return self._router.answer_unseen(decision)
+
+    def is_slow(self, request: Mapping[str, Any]) -> bool:
+        """Whether `decide` may take over a millisecond on this request."""
+        return self._router.is_slow(request)
+
+    def same_answer(self, decision: Decision, reference: str) -> bool:
+        """Whether the frontier's answer gives the same label as the specialist's kept answer."""
+        return self._router.same_answer(decision, reference)
+
+    # Change ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> RoutingTable:
+        """The table in use."""
+        return self._router.table
+
+    def reload(self) -> RoutingTable:
+        """Load aliases, champions and audits anew beside the table in use, then put the new one in its place. What cannot
+        be loaded is reported, and its old champion goes on serving; nothing is raised for it."""
+        with self._swap:
+            fingerprint = self._aliases.fingerprint()
+            old = self.table
+            table = load_table(self._store, self._settings_of, old, self._seed)
+            self._put(with_revocations(table, self._findings.revoked))
+            self._fingerprint, self._loaded_at = fingerprint, self._clock()
+        _tell(self._event, old, table)
+        return self.table
+
+    def ask_to_reload(self) -> None:
+        """Have the watching thread reload at once; for signal handlers, returns immediately."""
+        self._is_asked_to_reload = True
+        self._wake.set()
+
+    def refresh(self) -> None:
+        """Look once at the aliases and at the database, and take over what has changed."""
+        is_asked, self._is_asked_to_reload = self._is_asked_to_reload, False
+        is_due = self.table.faults and self._clock() - self._loaded_at >= RETRY_S
+        if is_asked or is_due or self._aliases.fingerprint() != self._fingerprint:
+            self.reload()
+        self._read_ledger()
+
+    def start(self) -> None:
+        """Load the table, then keep it up to date in a daemon thread."""
+        self._read_ledger()
+        self.reload()
+        self._thread = threading.Thread(target=self._watch, name="metier-routing", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching; calls under way are not disturbed."""
+        self._is_closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        if self._ledger is not None:
+            self._ledger.close()
+
+    # What others show ------------------------------------------------------------------------------------------------
+
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks that can be recognised."""
+        return tuple(self.table.routes)
+
+    def states(self) -> dict[str, TaskState]:
+        """Every task's state, for /readyz and the start-up lines."""
+        table = self.table
+        return {task: _state(table, route) for task, route in table.routes.items()}
+
+    def faults(self) -> dict[str, str]:
+        """What could not be loaded, in words; also that the database has been away for over GRACE_S seconds."""
+        found = dict(self.table.faults)
+        away_s = self._clock() - self._read_at
+        if self._ledger is not None and away_s > GRACE_S:
+            found["revocations"] = (
+                f"The database has not answered for {away_s:.0f} s; the {len(self.table.revoked)} revocations known go on "
+                "to hold, newer ones are not."
+            )
+        return found
+
+    def realised(self) -> Iterable[RealisedError]:
+        """What the audits say of each certificate in use (gateway.telemetry's `watch`)."""
+        table, evidence = self.table, self._findings.evidence
+        for route in table.routes.values():
+            allowed, champion = route.allowed, route.champion
+            if champion is None or allowed is None:
+                continue
+            found = evidence.get(champion.policy_id)
+            error = found.n_wrong / found.n if found is not None and found.n else float("nan")
+            e_value = found.e_value if found is not None else 1.0
+            yield RealisedError(route.task, error, allowed, e_value, champion.policy_id in table.revoked)
+
+    # Watching --------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._is_closed:
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            if self._is_closed:
+                return
+            try:
+                self.refresh()
+            except Exception as problem:  # the table in use goes on serving, and the next look may go well
+                _LOG.warning("looking for new champions failed: %s: %s", type(problem).__name__, problem)
+
+    def _read_ledger(self) -> None:
+        if self._ledger is None:
+            return
+        in_use = [route.champion.policy_id for route in self.table.routes.values() if route.champion is not None]
+        try:
+            findings = self._ledger.read(in_use)
+        except Exception as problem:  # any driver's own: what is known of revocations goes on to hold
+            if not self._is_away_told and self._clock() - self._read_at > GRACE_S:
+                self._is_away_told = True
+                self._event("revocations_unknown", "warning", problem=type(problem).__name__)
+            return
+        self._read_at, self._is_away_told = self._clock(), False
+        with self._swap:
+            self._findings = findings
+            new = findings.revoked - self.table.revoked
+            if findings.revoked != self.table.revoked:
+                self._put(with_revocations(self.table, findings.revoked))
+        for route in self.table.routes.values():
+            if route.champion is not None and route.champion.policy_id in new:
+                self._event("certificate_revoked", "warning", task=route.task, policy=route.champion.policy_id)
+
+    def _put(self, table: RoutingTable) -> None:
+        # One assignment: a call sees the old router or the new one.
+        self._router = TableRouter(table, self._router.failures)
+
+
+def _state(table: RoutingTable, route: TaskRoute) -> TaskState:
+    champion = route.champion
+    return TaskState(
+        task=route.task,
+        mode=route.mode.value,
+        champion=champion.policy_id if champion else None,
+        specialist=champion.specialist_id if champion else None,
+        student=champion.policy.student if champion else None,
+        has_certificate=champion is not None and champion.policy.certificate is not None,
+        is_revoked=champion is not None and champion.policy_id in table.revoked,
+        n_failures=champion.failures.n if champion else 0,
+        fault=table.faults.get(route.task),
+    )
+
+
+def _tell(event: Event, old: RoutingTable, new: RoutingTable) -> None:
+    for task in sorted({*old.routes, *new.routes}):
+        before, after = _champion_of(old, task), _champion_of(new, task)
+        if before != after:
+            event("champion", task=task, policy=after, previous=before)
+    for name, fault in new.faults.items():
+        if old.faults.get(name) != fault:
+            event("champion_fault", "error", task=name, problem=fault)
+
+
+def _champion_of(table: RoutingTable, task: str) -> str | None:
+    route = table.routes.get(task)
+    return route.champion.policy_id if route is not None and route.champion is not None else None

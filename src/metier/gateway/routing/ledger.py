@@ -1,0 +1,56 @@
+"""What the database says about certificates: which are revoked, and what the audits of those in use have found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from metier.gateway.realised import Evidence
+from metier.store.audits import read_audits
+from metier.store.database import Database, open_database
+from metier.store.revocations import read_revocations
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`revoked` holds the ids of all policies ever revoked, `evidence` what the audits say of the policies asked about."""
+
+    revoked: frozenset[str] = frozenset()
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+
+
+class Ledger(Protocol):
+    def read(self, policy_ids: Collection[str]) -> Findings:
+        """What is known now. Raises whatever the database raises where it is away."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class DatabaseLedger:
+    """Reads revocations and audits from the traffic's database; only rows that are new since the last time are read. The
+    database is opened when it is first read, so that a gateway starts without it."""
+
+    location: str
+    _database: Database | None = None
+    _seen: dict[str, tuple[int, Evidence]] = field(default_factory=dict)
+
+    def read(self, policy_ids: Collection[str]) -> Findings:
+        """Revocations, and the evidence on these policies."""
+        if self._database is None:
+            self._database = open_database(self.location)
+        with self._database.reading() as connection:
+            revoked = frozenset(read_revocations(connection))
+            for policy_id in policy_ids:
+                last, evidence = self._seen.get(policy_id, (0, Evidence()))
+                rows = read_audits(connection, policy_id, after=last)
+                if rows:
+                    self._seen[policy_id] = rows[-1][0], evidence.after(row for _, row in rows)
+        return Findings(revoked, {name: self._seen[name][1] for name in policy_ids if name in self._seen})
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._database is not None:
+            self._database.engine.dispose()
