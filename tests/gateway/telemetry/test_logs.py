@@ -210,7 +210,7 @@ def test_values_of_any_type_make_a_line() -> None:
 @pytest.fixture
 def taken_over(opened: Callable[..., Any]) -> Iterator[Any]:
     gateway = opened()
-    take_over_logging(gateway.telemetry.logs)
+    take_over_logging(gateway.telemetry)
     yield gateway
     give_back_logging()
 
@@ -222,7 +222,7 @@ def test_what_libraries_log_becomes_a_line(taken_over: Any) -> None:
         raise ValueError("no route to postgresql://u:hunter2@db/x\nforged")
     except ValueError:
         logging.getLogger("metier.gateway").exception("background work failed")
-    EventHandler(taken_over.telemetry.logs).emit(
+    EventHandler(taken_over.telemetry).emit(
         logging.LogRecord("metier", logging.WARNING, __file__, 1, "%d", ("not a number",), None)
     )
     first, second, third = (json.loads(text) for text in taken_over.lines())

@@ -187,7 +187,7 @@ def test_what_was_said_is_redacted(spans_of: Callable[..., list[Any]], kept: Cal
     (span,) = spans_of(
         kept(request=request, response="hunter2"),
         environ=CAPTURED,
-        redactor=Redactor(lambda text: text.replace("hunter2", "[redacted]")),
+        redact=Redactor(lambda text: text.replace("hunter2", "[redacted]")),
     )
     assert "hunter2" not in span.to_json()
     assert json.loads(span.attributes["gen_ai.input.messages"]) == [

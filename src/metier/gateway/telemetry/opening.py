@@ -52,11 +52,6 @@ class GatewayTelemetry:
         self._realised: Callable[[], Iterable[RealisedError]] | None = None
 
     @property
-    def logs(self) -> Logs | NoLogs:
-        """The log lines, for `stdlib.take_over_logging`."""
-        return self._logs
-
-    @property
     def wants_headers(self) -> bool:
         """Whether `began` looks at the headers (for a traceparent); without spans it may be given none."""
         return self._spans is not None
@@ -122,7 +117,7 @@ def open_telemetry(
     tasks: Callable[[], Collection[str]] = tuple,
     aliases: Collection[str] = (),
     upstreams: Mapping[str, UpstreamSettings] | None = None,
-    redactor: Redactor | None = None,
+    redact: Redactor | None = None,
     environ: Mapping[str, str] | None = None,
     descriptor: int = STDERR,
     span_exporter: SpanExporter | None = None,
@@ -130,25 +125,25 @@ def open_telemetry(
     """Telemetry for one worker process.
 
     `tasks` gives the names of the tasks that may be labels (asked again when an unknown one comes); `aliases` ([models])
-    and the upstreams' models may be labels, too. `redactor` cleans free text in logs and, where OTEL_… asks for message
+    and the upstreams' models may be labels, too. `redact` cleans free text in logs and, where OTEL_… asks for message
     content, in spans; without one, secrets are taken out and personal data is not. The metrics are shared with other
     workers where the environment of `prepare_multiprocess` is set. Raises MissingExtra or BadSettings where spans are asked
     for and cannot be sent.
     """
     environ = os.environ if environ is None else environ
     upstreams = upstreams or {}
-    redactor = redactor or Redactor()
+    redact = redact or Redactor()
     names = (*aliases, *(model for settings in upstreams.values() for model in settings.models))
     # A bare * says nothing: every name fits it.
     models = KnownNames(lambda: [name for name in names if name.strip("*")])
     servers = {name: server_of(settings.base_url) for name, settings in upstreams.items()}
     # First what can fail: a worker that cannot start leaves no thread behind.
-    spans = open_spans(environ, servers, models, redactor, span_exporter)
+    spans = open_spans(environ, servers, models, redact, span_exporter)
     folder = multiprocess_folder(environ)
     registry = process_registry()
     # The files of all workers are read instead of the registry where there are several.
     metrics = build_metrics(registry if folder is None else None)
     known_tasks = KnownNames(tasks)
     calls = CallMetrics(metrics, known_tasks, models, KnownNames(lambda: tuple(upstreams or {})))
-    logs = open_logs(log, partial(masked, redact=redactor), descriptor)
+    logs = open_logs(log, partial(masked, redact=redact), descriptor)
     return GatewayTelemetry(registry, folder, calls, Figures(metrics, known_tasks), models, spans, logs)

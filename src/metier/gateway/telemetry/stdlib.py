@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import traceback
 from types import TracebackType
+from typing import Any, Protocol
 
 from metier.gateway.telemetry.lines import Level
-from metier.gateway.telemetry.logs import Logs, NoLogs
 
 # The server's access log would say again what the line of each call says.
 _LOGGERS = ("metier", "uvicorn", "uvicorn.error", "asyncio", "aiohttp", "sqlalchemy", "opentelemetry")
@@ -15,10 +15,16 @@ _SILENCED = ("uvicorn.access", "aiohttp.access")
 _MAX_FRAMES = 6
 
 
+class TakesEvents(Protocol):
+    """Log lines, or telemetry as a whole."""
+
+    def event(self, event: str, level: Level = "info", **fields: Any) -> None: ...
+
+
 class EventHandler(logging.Handler):
     """Writes each record as the event "log": logger, message, and of an exception its type, message and last frames."""
 
-    def __init__(self, logs: Logs | NoLogs) -> None:
+    def __init__(self, logs: TakesEvents) -> None:
         super().__init__(logging.INFO)
         self._logs = logs
 
@@ -36,7 +42,7 @@ class EventHandler(logging.Handler):
         self._logs.event("log", _level(record.levelno), **fields)
 
 
-def take_over_logging(logs: Logs | NoLogs) -> EventHandler:
+def take_over_logging(logs: TakesEvents) -> EventHandler:
     """Send what the libraries that the gateway uses log through `logs`: from INFO on, of chatty ones from WARNING on. For a
     process of the gateway only, once at its start; `give_back_logging` undoes it."""
     handler = EventHandler(logs)
