@@ -144,5 +144,5 @@ def _scrubbed(rows: pl.DataFrame, scrubber: Scrubber, progress: Progress) -> pl.
     """Every text that a dataset could hold, without personal data; equal texts stay equal."""
     return rows.with_columns(
         pl.Series(name, scrubber.scrub_all(rows[name].to_list(), progress), dtype=pl.String)
-        for name in ("input", "response", "correction")
+        for name in ("input", "response", "correction", "reference")
     )

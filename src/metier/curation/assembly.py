@@ -12,6 +12,7 @@ import polars as pl
 from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
 from metier.artefacts.tasks import Task
 from metier.curation.deduplication import Pruned
+from metier.curation.forms import learn_forms
 from metier.curation.splitting import Shares, Splits, TimeOrder, split_rows
 from metier.curation.verdicts import Labelled
 from metier.errors import NotEnoughData
@@ -76,7 +77,8 @@ def assemble(
         examples=examples.select(EXAMPLE_SCHEMA.names()).cast(EXAMPLE_SCHEMA),
         removed=_removed(pruned.rows, examples),
         answer_key=labelled.answer_key,
-        notes=(*_label_notes(labelled), *pruned.notes, *notes),
+        notes=(*_label_notes(labelled), *labelled.notes, *pruned.notes, *notes),
+        forms=learn_forms(labelled.answered, classes),
     )
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -15,7 +16,10 @@ from metier.curation import reasons
 # In the order in which they are looked for when an answer is a JSON object with several keys.
 LABEL_KEYS = ("label", "class", "category", "intent", "classification", "prediction", "answer", "output", "result")
 
-_FENCE = re.compile(r"^```[a-zA-Z]*\s*(.*?)\s*```$", re.DOTALL)
+# A code fence around all of an answer.
+FENCE = re.compile(r"^```[a-zA-Z]*\s*(.*?)\s*```$", re.DOTALL)
+# How a trace holds a call of a tool.
+_CALL_KEYS = {"name", "arguments"}
 _LEAD = re.compile(rf"^(?:the\s+)?(?:{'|'.join(LABEL_KEYS)})\s*(?:is\s*)?[:=]\s*", re.IGNORECASE)
 _QUOTES = "\"'`“”‘’«»*"
 _SEPARATOR = re.compile(r"(?<=[^\W_])[\s_\-]+(?=[^\W_])")
@@ -44,14 +48,15 @@ class Answer:
 
 
 def read_answer(text: str | None, max_chars: int) -> Answer:
-    """The label in an answer: plain, quoted, led by "Label:", fenced, or as a JSON object with one label in it.
+    """The label in an answer: plain, quoted, led by "Label:", fenced, as a JSON object with one label in it, or as a tool
+    call with such arguments.
 
     Args:
         text: the answer as it was recorded.
         max_chars: longer labels are refused; a label is a name, not a text.
     """
     bare = unicodedata.normalize("NFC", (text or "").replace("\x00", "")).strip()
-    fenced = _FENCE.match(bare)
+    fenced = FENCE.match(bare)
     bare = fenced[1] if fenced else bare
     if bare[:1] in ("{", "["):
         return _read_json(bare, max_chars)
@@ -66,6 +71,9 @@ def _read_json(text: str, max_chars: int) -> Answer:
         return _checked(text, None, max_chars)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    called = _as_call(value)
+    if called is not None:
+        value = called[1]
     if not isinstance(value, dict):
         return (
             _checked(value, None, max_chars)
@@ -81,6 +89,21 @@ def _read_json(text: str, max_chars: int) -> Answer:
     if isinstance(found, bool):
         found = "true" if found else "false"
     return _checked("" if found is None else str(found), str(key), max_chars)
+
+
+def tool_call(text: str) -> tuple[str, dict[str, Any]] | None:
+    """Name and arguments of the one tool call that an answer is, as a trace holds it; None where it is none."""
+    try:
+        return _as_call(orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _as_call(value: object) -> tuple[str, dict[str, Any]] | None:
+    if not isinstance(value, dict) or value.keys() != _CALL_KEYS:
+        return None
+    name, arguments = value["name"], value["arguments"]
+    return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
 
 
 def _checked(text: str, key: str | None, max_chars: int) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from metier.artefacts.outcomes import read_outcomes
 from metier.artefacts.tasks import Audit, Task
 from metier.artefacts.traffic import TRACE_SCHEMA, Traffic
 from metier.errors import NotFound
@@ -14,7 +15,7 @@ from metier.progress import Progress, silent
 
 _COLUMNS = (
     "id", "response", "time", "input_tokens", "output_tokens", "latency_s", "cost_usd",
-    "feedback", "correction", "provenance", "group", "split", "dataset",
+    "feedback", "correction", "provenance", "group", "split", "dataset", "parameters", "reference", "evidence",
 )  # fmt: skip
 _BATCH = 20_000
 # From this share of the traffic on, one pass over all of it is cheaper than looking calls up by id.
@@ -45,18 +46,20 @@ def _either(names: Sequence[str]) -> str:
 
 
 def read_calls(audit: Audit, task: Task, traffic: Traffic, progress: Progress = silent) -> pl.DataFrame:
-    """One row an assignment of `task`, in the traffic's order: trace_id, input, found and the columns of the trace.
+    """One row an assignment of `task`, in the traffic's order: trace_id, template_id, input, found, the trace's columns,
+    and the fault that `read_outcomes` sees.
 
     `found` is false, and the trace's columns null, where the traffic no longer holds the trace.
     """
-    assigned = audit.assignments.filter(pl.col("task_id") == task.id).select("trace_id", "input")
+    assigned = audit.assignments.filter(pl.col("task_id") == task.id).select("trace_id", "template_id", "input")
     assigned = assigned.unique("trace_id", keep="first", maintain_order=True)
     traces = _fetch(traffic, assigned["trace_id"], progress).unique("id", keep="first", maintain_order=True)
     traces = traces.with_row_index("order").with_columns(found=pl.lit(True))
     rows = assigned.join(traces, left_on="trace_id", right_on="id", how="left", maintain_order="left")
     finite = [pl.col(name).fill_nan(None) for name in ("time", "latency_s", "cost_usd")]
     rows = rows.with_columns(pl.col("found").fill_null(False), *finite)
-    return rows.sort("order", nulls_last=True, maintain_order=True).drop("order")
+    rows = rows.sort("order", nulls_last=True, maintain_order=True).drop("order")
+    return rows.hstack(read_outcomes(rows["evidence"])).drop("evidence", "saved_usd")
 
 
 def _fetch(traffic: Traffic, ids: pl.Series, progress: Progress) -> pl.DataFrame:

@@ -5,6 +5,12 @@ from __future__ import annotations
 NOT_IN_TRAFFIC = "the traffic no longer holds this trace"
 EMPTY_INPUT = "empty input"
 WRONG_WITHOUT_CORRECTION = "judged wrong, and no correction given"
+UNJUDGED_SPECIALIST = (
+    "a specialist's own answer: not corrected, not confirmed, not answered by the frontier model as well"
+)
+FAILED_CALL = "the call failed, so there is no whole answer"
+CANCELLED_CALL = "the client hung up before the answer was whole"
+CUT_OFF_ANSWER = "the answer was cut off (length or content filter)"
 EMPTY_OUTPUT = "empty output"
 LONG_OUTPUT = "output too long for a label"
 UNREADABLE_OUTPUT = "output is JSON without one label in it"

@@ -14,6 +14,7 @@ import orjson
 LABEL_CHARS = 80
 LABEL_WORDS = 8
 _FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
+_CALL_KEYS = {"name", "arguments"}
 _WRAPPING = " \t\r\n\"'`*"
 
 
@@ -43,7 +44,7 @@ _NO_ANSWER = Answer(Form.NONE)
 
 
 def read_answer(response: str | None) -> Answer:
-    """The answer in a response, out of a code fence, quotes or a JSON object with one short value."""
+    """The answer in a response, out of a code fence, quotes, a tool call or a JSON object with one short value."""
     text = (response or "").strip()
     if not text:
         return _NO_ANSWER
@@ -52,12 +53,20 @@ def read_answer(response: str | None) -> Answer:
     if text[:1] in "{[":
         parsed = parse_json(text)
         if isinstance(parsed, dict):
-            return _read_object(parsed)
+            return _read_object(arguments_of(parsed))
         if isinstance(parsed, list):
             return Answer(Form.OBJECT, keys=("[]",))
     if len(text) <= LABEL_CHARS and "\n" not in text and text.count(" ") < LABEL_WORDS:
         return Answer(Form.SHORT, clean_label(text))
     return Answer(Form.LONG)
+
+
+def arguments_of(parsed: Any) -> Any:
+    """The arguments of a tool call, as traces hold it ({"name", "arguments"}); any other JSON value as it is."""
+    if isinstance(parsed, dict) and parsed.keys() == _CALL_KEYS:
+        name, arguments = parsed["name"], parsed["arguments"]
+        return arguments if isinstance(name, str) and isinstance(arguments, dict) else parsed
+    return parsed
 
 
 def parse_json(text: str) -> Any:

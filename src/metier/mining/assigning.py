@@ -11,16 +11,21 @@ import numpy as np
 import orjson
 import polars as pl
 
+from metier.artefacts.outcomes import read_outcomes
 from metier.artefacts.traffic import Traffic
-from metier.mining.answers import Answer, Form, parse_json, read_answer
+from metier.mining.answers import Answer, Form, arguments_of, parse_json, read_answer
 from metier.mining.costs import COST_COLUMNS, Priced, add_costs
 from metier.mining.matching import Matcher, build_matcher
 from metier.mining.prompts import Prompt, input_key, read_prompt, text_key
 from metier.mining.units import Grouping
 from metier.progress import Progress
 
-_COLUMNS = ("id", "messages", "response", "feedback", "correction", "provenance", "dataset", *COST_COLUMNS)
+_COLUMNS = (
+    "id", "messages", "response", "feedback", "correction", "provenance", "dataset", "reference", "evidence",
+    *COST_COLUMNS,
+)  # fmt: skip
 UNASSIGNED = -1
+_IS_SPECIALIST = (pl.col("provenance") == "specialist").fill_null(False)
 _MAX_DISTINCT = 50_000
 _N_OBJECTS = 300
 
@@ -61,7 +66,7 @@ class Tally:
         if answer.form is Form.OBJECT:
             self.keys.update(answer.keys)
             if len(self.objects) < _N_OBJECTS:
-                self.objects.append(parse_json(text))
+                self.objects.append(arguments_of(parse_json(text)))
 
 
 def assign_calls(
@@ -83,18 +88,23 @@ def _assign_batch(
     batch: pl.DataFrame, grouping: Grouping, match: Matcher, tallies: list[Tally], price_of: Callable[[str], Priced]
 ) -> pl.DataFrame:
     prompts = [read_prompt(messages) for messages in batch["messages"]]
-    texts = [
-        correction or response or "" for correction, response in batch.select("correction", "response").iter_rows()
-    ]
+    batch = batch.hstack(read_outcomes(batch["evidence"]))
+    texts = _right_answers(batch)
     answers = [read_answer(text) for text in texts]
-    units, inputs = _place(prompts, answers, batch["dataset"].to_list(), grouping, match)
+    # A specialist's own answer teaches nothing, but it tells which job it did.
+    told = [
+        read_answer(response) if answer.form is Form.NONE else answer
+        for answer, response in zip(answers, batch["response"], strict=True)
+    ]
+    units, inputs = _place(prompts, told, batch["dataset"].to_list(), grouping, match)
     for unit, answer, text in zip(units, answers, texts, strict=True):
         if unit != UNASSIGNED:
             tallies[unit].add(answer, text)
     human = (pl.col("provenance") == "human").fill_null(False)
+    confirmed = (_IS_SPECIALIST & (pl.col("feedback") == "correct")).fill_null(False)
     facts = batch.select(
         trace_id="id",
-        is_human=(human & pl.col("response").is_not_null()) | pl.col("correction").is_not_null(),
+        is_human=((human | confirmed) & pl.col("response").is_not_null()) | pl.col("correction").is_not_null(),
         is_judged=pl.col("feedback").is_not_null(),
     )
     costs = add_costs(batch, np.array([prompt.n_chars for prompt in prompts]), price_of)
@@ -108,6 +118,16 @@ def _assign_batch(
         "form": pl.Series([answer.form.value for answer in answers], dtype=pl.String),
     }
     return pl.concat([facts, pl.DataFrame(columns), costs], how="horizontal").select(list(CALL_SCHEMA))
+
+
+def _right_answers(batch: pl.DataFrame) -> list[str]:
+    """What is taken for each call's right answer: the correction, else a whole answer of the frontier model, which of a
+    call that a specialist answered is the reference, unless a person confirmed the specialist's; "" where there is none."""
+    own = ~_IS_SPECIALIST | (pl.col("feedback") == "correct").fill_null(False)
+    whole = pl.when(pl.col("fault").is_null()).then("response")
+    given = pl.when(own).then(whole).otherwise("reference")
+    corrected = pl.when(pl.col("correction") != "").then("correction")
+    return batch.select(pl.coalesce(corrected, given).fill_null("")).to_series().to_list()
 
 
 def _answer_key(answer: Answer, text: str) -> int | None:

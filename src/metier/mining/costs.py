@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from metier.artefacts.outcomes import FAILED
+
 DAYS_A_MONTH = 30.0
 SECONDS_A_DAY = 86_400.0
 # English text has about four characters a token in the tokenisers of the large models (OpenAI, "What are tokens").
@@ -27,6 +29,8 @@ class CostBasis(IntEnum):
     ESTIMATED_TOKENS = 2
     ASSUMED_MODEL = 3
     NO_CALL = 4
+    KEPT = 5
+    FAILED = 6
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,11 @@ class Priced:
 def add_costs(
     batch: pl.DataFrame, n_prompt_chars: npt.NDArray[np.int64], price_of: Callable[[str], Priced]
 ) -> pl.DataFrame:
-    """Columns time (finite or null), cost_usd and cost_basis of a batch. Labelled records are no calls and cost nothing."""
+    """Columns time (finite or null), cost_usd and cost_basis of a batch with `fault` and `saved_usd` (read_outcomes).
+
+    Labelled records are no calls and cost nothing; neither do calls that failed. An answer that a specialist gave is
+    charged as the frontier model would have charged it: the bill is that of the job, whoever did it last.
+    """
     prices = {model: price_of(model or "") for model in batch["model"].unique().to_list()}
     table = pl.DataFrame(
         {
@@ -52,7 +60,9 @@ def add_costs(
         },
         schema={"model": pl.String(), "input_usd": pl.Float64(), "output_usd": pl.Float64(), "assumed": pl.Boolean()},
     )
-    rows = batch.select(*COST_COLUMNS, "dataset", "response").with_columns(n_prompt=pl.Series(n_prompt_chars))
+    rows = batch.select(*COST_COLUMNS, "dataset", "response", "provenance", "fault", "saved_usd").with_columns(
+        n_prompt=pl.Series(n_prompt_chars)
+    )
     rows = rows.join(table, on="model", how="left", nulls_equal=True, maintain_order="left")
     recorded = pl.col("cost_usd").is_finite() & (pl.col("cost_usd") >= 0)
     n_input = pl.coalesce("input_tokens", pl.col("n_prompt") / CHARS_A_TOKEN)
@@ -61,11 +71,26 @@ def add_costs(
     priced = n_input * pl.col("input_usd") + n_output * pl.col("output_usd")
     is_record = pl.col("dataset").is_not_null()
     recorded = recorded.fill_null(False)
+    is_kept = (pl.col("provenance") == "specialist").fill_null(False)
+    # What a kept call itself cost is next to nothing; a broken-off one may have been charged, so it is estimated.
+    is_failed = (pl.col("fault") == FAILED).fill_null(False) & ~recorded
     return rows.select(
         time=pl.when(pl.col("time").is_finite()).then("time"),
-        cost_usd=pl.when(is_record).then(0.0).when(recorded).then("cost_usd").otherwise(priced),
+        cost_usd=pl.when(is_record)
+        .then(0.0)
+        .when(is_kept)
+        .then(pl.coalesce("saved_usd", priced))
+        .when(is_failed)
+        .then(0.0)
+        .when(recorded)
+        .then("cost_usd")
+        .otherwise(priced),
         cost_basis=pl.when(is_record)
         .then(int(CostBasis.NO_CALL))
+        .when(is_kept)
+        .then(int(CostBasis.KEPT))
+        .when(is_failed)
+        .then(int(CostBasis.FAILED))
         .when(recorded)
         .then(int(CostBasis.RECORDED))
         .when(pl.col("assumed"))
@@ -119,6 +144,8 @@ def cost_note(basis: pl.Series, reference_model: str, source: str) -> str:
         CostBasis.LIST_PRICE: "{n} from tokens at list price",
         CostBasis.ESTIMATED_TOKENS: "{n} at list price with tokens estimated at {chars:g} characters each",
         CostBasis.ASSUMED_MODEL: "{n} of unknown models at the list price of {model}",
+        CostBasis.KEPT: "{n} answered by a specialist, at what the frontier model would have charged (an estimate)",
+        CostBasis.FAILED: "{n} failed calls, which cost nothing",
         CostBasis.NO_CALL: "{n} labelled records, which are no calls and cost nothing",
     }
     said = [
