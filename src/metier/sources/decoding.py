@@ -24,7 +24,7 @@ def outcomes(source: Source, data: bytes, context: Context) -> Iterable[Outcome]
         return (record,)
     if _ESCAPED_NUL in data:
         # PostgreSQL cannot hold U+0000 in a text, and no prompt needs it.
-        return [_warned(outcome) for outcome in parsed(source, _without_nul(record), context)]
+        return [_warned(outcome) for outcome in parsed(source, without_nul(record), context)]
     return parsed(source, record, context)
 
 
@@ -70,13 +70,14 @@ def _decode_leniently(data: bytes, problem: orjson.JSONDecodeError) -> Any:
     return record
 
 
-def _without_nul(value: Any) -> Any:
+def without_nul(value: Any) -> Any:
+    """A decoded JSON value, every NUL character in it replaced by U+FFFD."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd")
     if isinstance(value, list):
-        return [_without_nul(item) for item in value]
+        return [without_nul(item) for item in value]
     if isinstance(value, dict):
-        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
+        return {without_nul(name): without_nul(item) for name, item in value.items()}
     return value
 
 

@@ -14,12 +14,13 @@ from metier.artefacts.traffic import TRACE_SCHEMA, Trace
 from metier.store import imports
 from metier.store.digests import add_digests, row_digest, to_hex, trace_content
 from metier.store.imports import ImportRecord, counted
-from metier.store.judging import Known, known, write_judgements
+from metier.store.judging import Judgement, Known, judge, known, write_judgements
 from metier.store.quarantine import Refused, add_refused
 from metier.store.statements import insert_tuples
 from metier.store.tables import traces
 
 DUPLICATE_ID = "duplicate id with different content"
+NO_ANSWER = "judgement of an unknown answer"
 _TRACE_COLUMNS = tuple(TRACE_SCHEMA)
 _trace_values = attrgetter(*_TRACE_COLUMNS)
 _ADDED_COLUMNS = (*_TRACE_COLUMNS, "content", "import_id", "line")
@@ -37,13 +38,15 @@ class Located(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What one transaction writes. `n_items` lines or records have been read since the previous batch."""
+    """What one transaction writes. `n_items` lines or records have been read since the previous batch. `judgements` are of
+    traces of this batch or of earlier ones."""
 
     traces: Sequence[Located]
     refused: Sequence[Refused]
     n_items: int
     skipped: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
+    judgements: Sequence[Judgement] = ()
 
 
 @dataclass
@@ -69,21 +72,27 @@ def write_batch(connection: Connection, before: Row[Any], batch: Batch, now: flo
     # What is about to be judged is read again under a lock: another process may be judging it.
     there.update(known(connection, judged, lock=True))
     done = _sort(batch.traces, there, before.id)
-    refused = [*batch.refused, *done.conflicts]
     insert_tuples(connection, traces, _ADDED_COLUMNS, done.rows)
-    add_refused(connection, before.id, before.path, refused, now)
     write_judgements(connection, done.judged)
+    n_judged, digest, unknown = judge(connection, batch.judgements)
+    refused = [*batch.refused, *done.conflicts, *map(_without_answer, unknown)]
+    add_refused(connection, before.id, before.path, refused, now)
     values = {
         "n_items": before.n_items + batch.n_items,
         "n_added": before.n_added + len(done.rows),
         "n_present": before.n_present + done.n_present,
-        "n_judged": before.n_judged + len(done.judged),
+        "n_judged": before.n_judged + len(done.judged) + n_judged,
         "skipped": counted(before.skipped, batch.skipped),
         "warnings": counted(before.warnings, batch.warnings),
         "quarantined": counted(before.quarantined, Counter(line.reason for line in refused)),
-        "digest": to_hex(add_digests(int(before.digest, 16), done.digest)),
+        "digest": to_hex(add_digests(int(before.digest, 16), done.digest, digest)),
     }
     return imports.change(connection, before.id, values)
+
+
+def _without_answer(judgement: Judgement) -> Refused:
+    detail = f"there is no answer with the id {judgement.trace_id[:200]!r}"
+    return Refused(judgement.line, NO_ANSWER, detail, judgement.raw, len(judgement.raw))
 
 
 def _is_judged(trace: Trace) -> bool:

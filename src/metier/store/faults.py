@@ -43,6 +43,8 @@ def explained(location: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Iterator
     """
     try:
         yield
+    except OverflowError as problem:
+        raise BadInput(f"{location}: the database refuses a value: an integer of more than 64 bits") from problem
     except DBAPIError as problem:
         raise _explain(location, problem, busy_timeout_s) from problem
 

@@ -23,11 +23,14 @@ class Known(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """A judgement of the answer `trace_id`: "correct" or "wrong", the right answer, or both."""
+    """A judgement of the answer `trace_id`: "correct" or "wrong", the right answer, or both; and the line of the file that
+    it stands on, kept for the case that it has to be quarantined."""
 
     trace_id: str
     feedback: str | None
     correction: str | None
+    line: int = 0
+    raw: bytes = b""
 
 
 def find(connection: Connection, answer_id: str) -> list[str]:
