@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import typer
 from pydantic import BaseModel
-from typer.core import TyperArgument, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from metier.artefacts import datasets, economics, estimates, evaluations, policies, reports, specialists, tasks, traffic
 from metier.artefacts.kinds import KINDS
@@ -58,7 +59,7 @@ def command_reference() -> str:
         "Made from the code by `make docs`. Options not given come from `metier.toml`, else the default.",
         "",
     ]
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         parts += [f"## metier {name}", "", (command.help or "").strip(), ""]
         rows = [_row(param) for param in command.params if param.name != "help"]
         if rows:
@@ -105,6 +106,15 @@ def generated() -> dict[Path, str]:
         path = DOCS / page
         pages[path] = page_with_settings(path.read_text(encoding="utf-8"))
     return pages
+
+
+def _commands(group: TyperGroup, before: str = "") -> Iterator[tuple[str, TyperCommand]]:
+    """Every command with its full name; those of a group one by one."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _row(param: object) -> str:

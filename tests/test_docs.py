@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from metier.cli.app import COMMANDS
+from metier.cli.app import COMMANDS, GROUPS
 from metier.project import SECTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +40,13 @@ def test_every_setting_stands_in_the_page_of_its_verb(generate: ModuleType) -> N
 
 def test_every_command_is_in_the_readme_or_a_page_of_its_own() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert [name for name in COMMANDS if f"metier {name}" not in readme] == []
+    assert [name for name in (*COMMANDS, *GROUPS) if f"metier {name}" not in readme] == []
+
+
+def test_every_command_of_a_group_is_in_the_reference_by_its_full_name(generate: ModuleType) -> None:
+    reference = generate.command_reference()
+    names = [*COMMANDS, *(f"{group} {name}" for group, (_, commands) in GROUPS.items() for name in commands)]
+    assert re.findall(r"^## metier (.+)$", reference, re.MULTILINE) == names
 
 
 def test_links_between_pages_lead_somewhere() -> None:

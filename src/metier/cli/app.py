@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from metier.cli.answering import predict_command
 from metier.cli.demo import demo_command
+from metier.cli.keys import KEY_COMMANDS
 from metier.cli.terminal import err, out
 from metier.cli.traffic import audit_command, import_command, init_command, quarantine_command
 from metier.cli.verbs import (
@@ -46,11 +47,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
 }
 
+# Commands of several words: the first word, what it is about, and the commands by their second word.
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "key": ("Keys for the gateway: make, list, revoke.", KEY_COMMANDS),
+}
+
 EXIT_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
 
 
 def build() -> typer.Typer:
-    """The typer application with every command of COMMANDS."""
+    """The typer application with every command of COMMANDS and GROUPS."""
     app = typer.Typer(
         name="metier",
         help="Find the work your frontier LLM is overpaid for, and own the specialist that does it.",
@@ -61,6 +67,11 @@ def build() -> typer.Typer:
     app.callback()(_options)
     for name, command in COMMANDS.items():
         app.command(name)(command)
+    for group, (help_text, commands) in GROUPS.items():
+        inner = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode="rich")
+        for name, command in commands.items():
+            inner.command(name)(command)
+        app.add_typer(inner, name=group)
     return app
 
 
