@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 
 from metier.errors import BadInput, MetierError
 from metier.gateway.recording.counters import ACCEPTED, GOODBYE, INGESTED, INGESTED_BYTES, JOURNALLED
-from metier.gateway.recording.loading import NOT_ON_DISK, Clean, Elsewhere, Load, decoded, refusing, write_load
+from metier.gateway.recording.loading import NOT_ON_DISK, Elsewhere, Load, decoded, refusing, write_load
 from metier.gateway.recording.revoking import DeltaOf, Watch
 from metier.gateway.recording.streams import Portion, Stream, find_streams
+from metier.gateway.recording.traces import Redact
 from metier.store import imports
 from metier.store.database import Database, open_database
 from metier.store.imports import ImportRecord, counted
@@ -43,8 +44,8 @@ class Ingester:
 
     Exactly once: how far a worker's stream has been read stands in the row of the table `imports` that the stream has, and
     changes in the transaction that brings its lines. Whatever the database does, `run` goes on and tries again; `trouble`
-    says why it does not get on. `clean` may change a trace before it is stored (personal data taken out); `delta_of` gives
-    the delta of a policy's certificate. `note` gets a message and its fields where something happened that a person should
+    says why it does not get on. `redact` takes out of a text what takes longer than a worker has time for (personal
+    data; secrets are out already); `delta_of` gives the delta of a policy's certificate. `note` gets a message and its fields where something happened that a person should
     know. `clock` is seconds since 1970.
     """
 
@@ -53,7 +54,7 @@ class Ingester:
         root: Path,
         location: str,
         *,
-        clean: Clean | None = None,
+        redact: Redact | None = None,
         delta_of: DeltaOf = lambda _policy_id: None,
         note: Note = lambda _message, _fields: None,
         clock: Callable[[], float] = time.time,
@@ -62,7 +63,7 @@ class Ingester:
         self.trouble: str | None = None
         self._root = root
         self._location = location
-        self._clean = clean
+        self._redact = redact
         self._watch = Watch(delta_of)
         self._note = note
         self._clock = clock
@@ -201,7 +202,7 @@ class Ingester:
     def _store(self, database: Database, stream: Stream, portion: Portion) -> None:
         """Store a portion; where the database refuses a value in it, its halves, down to the line with that value."""
         try:
-            load = decoded(portion, stream.position, self._clean)
+            load = decoded(portion, stream.position, self._redact)
             self._commit(database, stream, portion, load)
         except BadInput as problem:
             if len(portion.lines) <= 1:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from sqlalchemy import Connection
@@ -13,6 +12,7 @@ from metier.artefacts.traffic import Trace
 from metier.errors import MetierError
 from metier.gateway.recording.lines import CallLine, decode
 from metier.gateway.recording.streams import Portion
+from metier.gateway.recording.traces import Redact
 from metier.store import imports
 from metier.store.audits import AuditRow, add_audits
 from metier.store.batches import Batch, Located, write_batch
@@ -25,8 +25,6 @@ DAMAGED = "damaged line of the journal"
 REFUSED = "refused by the database"
 NOT_ON_DISK = "lost: not on disk after a power failure"
 _DETAIL_CHARS = 200
-
-Clean = Callable[[Trace], Trace]
 
 
 class Elsewhere(MetierError):
@@ -48,9 +46,9 @@ class Load:
     n_items: int = 0
 
 
-def decoded(portion: Portion, position: int, clean: Clean | None) -> Load:
-    """The lines of a portion by what is to be done with them; `position` is where the import stands. A line that cannot be
-    read is refused, and holds up none of the others."""
+def decoded(portion: Portion, position: int, redact: Redact | None) -> Load:
+    """The lines of a portion by what is to be done with them; `position` is where the import stands. Texts go through
+    `redact`, where it is given. A line that cannot be read is refused, and holds up none of the others."""
     load = Load(position, n_items=portion.after - position)
     if portion.n_missing:
         load.skipped[NOT_ON_DISK] += portion.n_missing
@@ -61,9 +59,10 @@ def decoded(portion: Portion, position: int, clean: Clean | None) -> Load:
             load.refused.append(Refused(number, DAMAGED, str(problem)[:_DETAIL_CHARS], data, len(data)))
             continue
         if isinstance(line, CallLine):
-            _take_call(load, line, number, data, clean)
+            _take_call(load, line, number, data, redact)
         else:
-            load.judgements.append(Judgement(line.trace_id, line.feedback, line.correction, number, data))
+            correction = redact(line.correction) if redact and line.correction else line.correction
+            load.judgements.append(Judgement(line.trace_id, line.feedback, correction, number, data))
     return load
 
 
@@ -87,9 +86,15 @@ def write_load(connection: Connection, import_id: int, load: Load, now: float) -
     return after
 
 
-def _take_call(load: Load, line: CallLine, number: int, data: bytes, clean: Clean | None) -> None:
+def redacted(trace: Trace, redact: Redact) -> Trace:
+    """A trace whose texts have gone through `redact`."""
+    texts = {name: getattr(trace, name) for name in ("messages", "parameters", "response", "reference", "evidence")}
+    return replace(trace, **{name: redact(text) for name, text in texts.items() if text})
+
+
+def _take_call(load: Load, line: CallLine, number: int, data: bytes, redact: Redact | None) -> None:
     if line.trace is not None:
-        load.traces.append(Located(clean(line.trace) if clean else line.trace, number, data))
+        load.traces.append(Located(redacted(line.trace, redact) if redact else line.trace, number, data))
     else:
         load.skipped[line.skipped or "no trace"] += 1
     if line.spend is not None:

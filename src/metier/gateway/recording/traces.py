@@ -23,9 +23,10 @@ EMBEDDINGS_PATH = "/embeddings"
 EMBEDDINGS = "embeddings call"
 _ESCAPED_NUL = "\\u0000"
 _GROUP_BYTES = 8
-# Parameters (tools, schemas) are the same from call to call: what was redacted once need not be read again.
+# Parameters (tools, schemas), models, labels come again and again: what was redacted once need not be read again.
 _REMEMBERED = 256
 _REMEMBERED_CHARS = 65_536
+_HOUR_S = 3600.0
 
 
 class LineMaker:
@@ -33,13 +34,14 @@ class LineMaker:
 
     def __init__(self, redact: Redact) -> None:
         self._redact = redact
-        self._parameters: dict[str, str] = {}
+        self._remembered: dict[str, str] = {}
+        self._month = (-1.0, "")
 
     def line(self, record: CallRecord) -> CallLine:
         """The line of a finished call. An embeddings call has no prompt and no answer to learn from: it is counted and
         paid, but is no trace; nor is a request without messages."""
         trace, skipped = self._trace(record)
-        return CallLine(trace, skipped, _spend(record), _audit(record))
+        return CallLine(trace, skipped, self._spend(record), _audit(record))
 
     def clean(self, text: str | None) -> str | None:
         """`text` without secrets and NUL characters."""
@@ -64,7 +66,7 @@ class LineMaker:
             messages=self._redact(_storable(messages)),
             parameters=self._clean_parameters(record.request),
             response=self.clean(record.response) if whole else None,
-            model=self.clean(record.model if kept else record.upstream_model or record.model),
+            model=self._remember(record.model if kept else record.upstream_model or record.model),
             time=record.time,
             input_tokens=record.input_tokens,
             output_tokens=record.output_tokens,
@@ -83,16 +85,29 @@ class LineMaker:
 
     def _clean_parameters(self, request: Mapping[str, Any]) -> str | None:
         text = parameters(request)
-        if text is None:
-            return None
-        found = self._parameters.get(text)
+        return None if text is None else self._remember(_storable(text))
+
+    def _remember(self, text: str | None) -> str | None:
+        """`clean`, for a text that comes again and again."""
+        if not text:
+            return text
+        found = self._remembered.get(text)
         if found is None:
-            found = self._redact(_storable(text))
+            found = self.clean(text) or ""
             if len(text) <= _REMEMBERED_CHARS:
-                if len(self._parameters) >= _REMEMBERED:
-                    self._parameters.clear()
-                self._parameters[text] = found
+                if len(self._remembered) >= _REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[text] = found
         return found
+
+    def _spend(self, record: CallRecord) -> tuple[str, str, float] | None:
+        key_id = record.caller.key_id
+        if key_id is None:
+            return None
+        hour = record.time // _HOUR_S
+        if hour != self._month[0]:
+            self._month = hour, month_of(record.time)
+        return key_id, self._month[1], record.cost_usd or 0.0
 
     def _evidence(self, record: CallRecord, decision: Decision | None, partial: str | None) -> str:
         found: dict[str, Any] = {
@@ -114,7 +129,7 @@ class LineMaker:
             found |= {
                 "mode": decision.mode,
                 "reason": decision.reason,
-                "label": self.clean(decision.label),
+                "label": self._remember(decision.label),
                 "score": decision.score,
                 "threshold": decision.threshold,
                 "ood_score": decision.ood_score,
@@ -167,13 +182,6 @@ def _storable(text: str) -> str:
     if _ESCAPED_NUL not in text:
         return text
     return orjson.dumps(without_nul(orjson.loads(text))).decode()
-
-
-def _spend(record: CallRecord) -> tuple[str, str, float] | None:
-    key_id = record.caller.key_id
-    if key_id is None:
-        return None
-    return key_id, month_of(record.time), record.cost_usd or 0.0
 
 
 def _audit(record: CallRecord) -> AuditRow | None:
