@@ -1,4 +1,4 @@
-"""A store with a task, a small specialist, its certificate and the forms of its answers; made in a second, without verbs."""
+"""A store with a task, a small specialist, its certificate and the forms of its answers; made in a second."""
 
 from __future__ import annotations
 

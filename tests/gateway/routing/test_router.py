@@ -167,7 +167,7 @@ def test_the_decision_is_that_of_the_policy_on_the_whole_array(shop: Shop) -> No
     """What is kept one by one is what Policy.keeps keeps of all at once, thresholds hit exactly included."""
     champion = shop.holder().table.routes[TASK].champion
     assert champion is not None
-    words = "bank rain pizza zebra loan qqq snow soup xylophone now".split()
+    words = ["bank", "rain", "pizza", "zebra", "loan", "qqq", "snow", "soup", "xylophone", "now"]
     rng = np.random.default_rng(0)
     inputs = [" ".join(rng.choice(words, 4)) for _ in range(60)]
     single = [champion.predictor.predict([text]) for text in inputs]

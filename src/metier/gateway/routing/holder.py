@@ -6,14 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metier.gateway.calls import Decision
-from metier.gateway.routing.ledger import Findings, Ledger
+from metier.gateway.routing.ledger import Findings, Ledger, remember, remembered
 from metier.gateway.routing.loading import SettingsOf, load_table, with_revocations
 from metier.gateway.routing.router import TableRouter
-from metier.gateway.routing.table import RoutingTable, TaskRoute
+from metier.gateway.routing.states import TaskState, changes, realised_errors, task_states
+from metier.gateway.routing.table import RoutingTable
 from metier.gateway.telemetry.figures import RealisedError
 from metier.store.aliases import AliasStore
 from metier.store.folders import ArtefactStore
@@ -26,6 +26,7 @@ POLL_S = 1.0
 RETRY_S = 30.0
 # A database that is away longer than this is reported; the gateway goes on with the revocations it knows.
 GRACE_S = 60.0
+REVOKED_FILE = "revoked.json"
 
 
 class Event(Protocol):
@@ -36,21 +37,6 @@ class Event(Protocol):
 
 def no_event(event: str, level: Any = "info", **fields: Any) -> None:
     """For where nobody listens."""
-
-
-@dataclass(frozen=True)
-class TaskState:
-    """What one task's routing is like now, for people; `fault` is why a champion is not the one that was promoted."""
-
-    task: str
-    mode: str
-    champion: str | None
-    specialist: str | None
-    student: str | None
-    has_certificate: bool
-    is_revoked: bool
-    n_failures: int
-    fault: str | None
 
 
 class RouterHolder:
@@ -74,10 +60,11 @@ class RouterHolder:
         self._clock = clock
         self._seed = seed
         self._aliases = AliasStore(store.root)
+        self._memory = store.root / REVOKED_FILE
+        self._findings = Findings(remembered(self._memory) if ledger is not None else frozenset())
         self._router = TableRouter(RoutingTable())
-        self._findings = Findings()
         self._fingerprint: object = None
-        self._loaded_at = -RETRY_S
+        self._loaded_at = clock()
         self._read_at = clock()
         self._is_away_told = False
         self._swap = threading.Lock()
@@ -86,7 +73,7 @@ class RouterHolder:
         self._is_asked_to_reload = False
         self._thread: threading.Thread | None = None
 
-    # The Router of gateway.protocols ---------------------------------------------------------------------------------
+    # Router of gateway.protocols
 
     def decide(self, request: Mapping[str, Any], trace_id: str) -> Decision:
         """The decision for a parsed chat request, by the table in use; never raises."""
@@ -104,42 +91,16 @@ class RouterHolder:
         """Whether the frontier's answer gives the same label as the specialist's kept answer."""
         return self._router.same_answer(decision, reference)
 
-    # Change ----------------------------------------------------------------------------------------------------------
+    # Exchange
 
     @property
     def table(self) -> RoutingTable:
         """The table in use."""
         return self._router.table
 
-    def reload(self) -> RoutingTable:
-        """Load aliases, champions and audits anew beside the table in use, then put the new one in its place. What cannot
-        be loaded is reported, and its old champion goes on serving; nothing is raised for it."""
-        with self._swap:
-            fingerprint = self._aliases.fingerprint()
-            old = self.table
-            table = load_table(self._store, self._settings_of, old, self._seed)
-            self._put(with_revocations(table, self._findings.revoked))
-            self._fingerprint, self._loaded_at = fingerprint, self._clock()
-        _tell(self._event, old, table)
-        return self.table
-
-    def ask_to_reload(self) -> None:
-        """Have the watching thread reload at once; for signal handlers, returns immediately."""
-        self._is_asked_to_reload = True
-        self._wake.set()
-
-    def refresh(self) -> None:
-        """Look once at the aliases and at the database, and take over what has changed."""
-        is_asked, self._is_asked_to_reload = self._is_asked_to_reload, False
-        is_due = self.table.faults and self._clock() - self._loaded_at >= RETRY_S
-        if is_asked or is_due or self._aliases.fingerprint() != self._fingerprint:
-            self.reload()
-        self._read_ledger()
-
     def start(self) -> None:
         """Load the table, then keep it up to date in a daemon thread."""
-        self._read_ledger()
-        self.reload()
+        self.refresh()
         self._thread = threading.Thread(target=self._watch, name="metier-routing", daemon=True)
         self._thread.start()
 
@@ -152,7 +113,35 @@ class RouterHolder:
         if self._ledger is not None:
             self._ledger.close()
 
-    # What others show ------------------------------------------------------------------------------------------------
+    def ask_to_reload(self) -> None:
+        """Have the watching thread reload at once; returns immediately, so that a signal handler may call it."""
+        self._is_asked_to_reload = True
+        self._wake.set()
+
+    def reload(self) -> RoutingTable:
+        """Load aliases, champions and audits anew beside the table in use, then put the new one in its place. What cannot
+        be loaded is reported, and its old champion goes on serving; nothing is raised for it."""
+        with self._swap:
+            fingerprint, old = self._aliases.fingerprint(), self.table
+            table = load_table(self._store, self._settings_of, old, self._seed)
+            self._put(with_revocations(table, self._findings.revoked))
+            self._fingerprint, self._loaded_at = fingerprint, self._clock()
+        for task, policy, previous in changes(old, table):
+            self._event("champion", task=task, policy=policy, previous=previous)
+        for name, fault in table.faults.items():
+            if old.faults.get(name) != fault:
+                self._event("champion_fault", "error", task=name, problem=fault)
+        return self.table
+
+    def refresh(self) -> None:
+        """Look once at the aliases and at the database, and take over what has changed."""
+        is_asked, self._is_asked_to_reload = self._is_asked_to_reload, False
+        is_due = bool(self.table.faults) and self._clock() - self._loaded_at >= RETRY_S
+        if is_asked or is_due or self._aliases.fingerprint() != self._fingerprint:
+            self.reload()
+        self._read_ledger()
+
+    # For others to show
 
     def tasks(self) -> tuple[str, ...]:
         """The names of the tasks that can be recognised."""
@@ -160,8 +149,7 @@ class RouterHolder:
 
     def states(self) -> dict[str, TaskState]:
         """Every task's state, for /readyz and the start-up lines."""
-        table = self.table
-        return {task: _state(table, route) for task, route in table.routes.items()}
+        return task_states(self.table)
 
     def faults(self) -> dict[str, str]:
         """What could not be loaded, in words; also that the database has been away for over GRACE_S seconds."""
@@ -169,27 +157,19 @@ class RouterHolder:
         away_s = self._clock() - self._read_at
         if self._ledger is not None and away_s > GRACE_S:
             found["revocations"] = (
-                f"The database has not answered for {away_s:.0f} s; the {len(self.table.revoked)} revocations known go on "
-                "to hold, newer ones are not."
+                f"The database has not answered for {away_s:.0f} s. The {len(self.table.revoked)} revocations known go on "
+                "to hold; newer ones are not known."
             )
         return found
 
     def realised(self) -> Iterable[RealisedError]:
-        """What the audits say of each certificate in use (gateway.telemetry's `watch`)."""
-        table, evidence = self.table, self._findings.evidence
-        for route in table.routes.values():
-            allowed, champion = route.allowed, route.champion
-            if champion is None or allowed is None:
-                continue
-            found = evidence.get(champion.policy_id)
-            error = found.n_wrong / found.n if found is not None and found.n else float("nan")
-            e_value = found.e_value if found is not None else 1.0
-            yield RealisedError(route.task, error, allowed, e_value, champion.policy_id in table.revoked)
+        """What the audits say of each certificate in use (for gateway.telemetry's `watch`)."""
+        return realised_errors(self.table, self._findings.evidence)
 
-    # Watching --------------------------------------------------------------------------------------------------------
+    # Watching
 
     def _watch(self) -> None:
-        while not self._is_closed:
+        while True:
             self._wake.wait(POLL_S)
             self._wake.clear()
             if self._is_closed:
@@ -211,45 +191,22 @@ class RouterHolder:
                 self._event("revocations_unknown", "warning", problem=type(problem).__name__)
             return
         self._read_at, self._is_away_told = self._clock(), False
+        self._take(findings)
+
+    def _take(self, findings: Findings) -> None:
         with self._swap:
-            self._findings = findings
-            new = findings.revoked - self.table.revoked
-            if findings.revoked != self.table.revoked:
-                self._put(with_revocations(self.table, findings.revoked))
+            self._findings, before = findings, self.table.revoked
+            if findings.revoked == before:
+                return
+            self._put(with_revocations(self.table, findings.revoked))
         for route in self.table.routes.values():
-            if route.champion is not None and route.champion.policy_id in new:
+            if route.champion is not None and route.champion.policy_id in findings.revoked - before:
                 self._event("certificate_revoked", "warning", task=route.task, policy=route.champion.policy_id)
+        try:
+            remember(self._memory, findings.revoked)
+        except OSError as problem:
+            _LOG.warning("%s cannot be written: %s", self._memory, problem)
 
     def _put(self, table: RoutingTable) -> None:
         # One assignment: a call sees the old router or the new one.
         self._router = TableRouter(table, self._router.failures)
-
-
-def _state(table: RoutingTable, route: TaskRoute) -> TaskState:
-    champion = route.champion
-    return TaskState(
-        task=route.task,
-        mode=route.mode.value,
-        champion=champion.policy_id if champion else None,
-        specialist=champion.specialist_id if champion else None,
-        student=champion.policy.student if champion else None,
-        has_certificate=champion is not None and champion.policy.certificate is not None,
-        is_revoked=champion is not None and champion.policy_id in table.revoked,
-        n_failures=champion.failures.n if champion else 0,
-        fault=table.faults.get(route.task),
-    )
-
-
-def _tell(event: Event, old: RoutingTable, new: RoutingTable) -> None:
-    for task in sorted({*old.routes, *new.routes}):
-        before, after = _champion_of(old, task), _champion_of(new, task)
-        if before != after:
-            event("champion", task=task, policy=after, previous=before)
-    for name, fault in new.faults.items():
-        if old.faults.get(name) != fault:
-            event("champion_fault", "error", task=name, problem=fault)
-
-
-def _champion_of(table: RoutingTable, task: str) -> str | None:
-    route = table.routes.get(task)
-    return route.champion.policy_id if route is not None and route.champion is not None else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from metier.gateway.realised import Evidence
+from metier.store.aliases import write_atomically
 from metier.store.audits import read_audits
 from metier.store.database import Database, open_database
 from metier.store.revocations import read_revocations
@@ -18,6 +21,21 @@ class Findings:
 
     revoked: frozenset[str] = frozenset()
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+
+
+def remember(path: Path, revoked: Collection[str]) -> None:
+    """Keep the revocations known in a file, for a start while the database is away."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(sorted(revoked)) + "\n")
+
+
+def remembered(path: Path) -> frozenset[str]:
+    """The revocations in that file; none where there is no file that can be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(one for one in found if isinstance(one, str)) if isinstance(found, list) else frozenset()
 
 
 class Ledger(Protocol):
