@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := .venv-peers/.installed
+LITELLM := .venv-litellm/.installed
 # On Linux the package index's torch brings CUDA along (gigabytes). To get a CPU build, point pip at an index that has
 # one, e.g. PIP_EXTRA_INDEX_URL=... or PIP_FIND_LINKS=...; see README, "Installing".
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -39,10 +40,10 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 # Figures for docs/benchmarks.md: about an hour on 2 quiet cores.
-bench: $(STAMP) $(PEERS)
+bench: $(STAMP) $(PEERS) $(LITELLM)
 	$(BIN)/python benchmarks/run.py
 
-bench-quick: $(STAMP) $(PEERS)
+bench-quick: $(STAMP) $(PEERS) $(LITELLM)
 	$(BIN)/python benchmarks/run.py --quick
 
 # Peers are pinned in pyproject.toml and get an environment of their own: MAPIE wants an older numpy than metier is tested with.
@@ -51,8 +52,14 @@ $(PEERS): pyproject.toml
 	.venv-peers/bin/python -m pip --disable-pip-version-check --quiet install -e '.[bench]'
 	@touch $@
 
+# LiteLLM pins much of what it needs, and shares nothing with metier: the gateway is measured beside it.
+$(LITELLM): benchmarks/gateway/litellm.txt
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip --disable-pip-version-check --quiet install -r benchmarks/gateway/litellm.txt
+	@touch $@
+
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .venv-peers build dist demo-run bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers .venv-litellm build dist demo-run bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
     python benchmarks/run.py            all of it, about an hour on 2 quiet cores
     python benchmarks/run.py --quick    small sizes, to see that everything runs; writes no docs
     python benchmarks/run.py --only audit import
+    python benchmarks/run.py --only gateway      every one whose name begins with gateway-
 
 Each benchmark is a script with a `main()` of its own that prints a Markdown table and writes its figures as JSON.
 """
@@ -62,6 +63,13 @@ BENCHMARKS: dict[str, Benchmark] = {
     "import": Benchmark("Import", "importing.py", quick=("--calls", "5000", "--repeats", "1", "--growth", "2")),
     "statistics": Benchmark("Validity and power of the statistics", "statistics_validity.py", quick=("--draws", "200")),
     "pii": Benchmark("PII scrub", "pii.py", quick=("--per-entity", "20")),
+    "gateway-overhead": Benchmark(
+        "Gateway: what it adds to a call, beside LiteLLM's proxy", "gateway/overhead.py", quick=("--quick",)
+    ),
+    "gateway-rates": Benchmark("Gateway: calls that pass through", "gateway/rates.py", quick=("--quick",)),
+    "gateway-kept": Benchmark("Gateway: answers kept by a specialist", "gateway/kept.py", quick=("--quick",)),
+    "gateway-streams": Benchmark("Gateway: 2,000 open streams", "gateway/streams.py", quick=("--quick",)),
+    "gateway-soak": Benchmark("Gateway: soak", "gateway/soak.py", quick=("--quick",)),
 }
 
 
@@ -108,18 +116,25 @@ def run(name: str, benchmark: Benchmark, results: Path, arguments: Sequence[str]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes; writes no docs")
-    parser.add_argument("--only", nargs="+", choices=sorted(BENCHMARKS), help="these benchmarks alone")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"these alone: {', '.join(BENCHMARKS)}; or gateway")
     arguments = parser.parse_args()
+    chosen = [name for name in BENCHMARKS if arguments.only is None or _is_named(name, arguments.only)]
+    if not chosen:
+        parser.error(f"no benchmark is called {' or '.join(arguments.only)}")
     results = RESULTS / "quick" if arguments.quick else RESULTS
     results.mkdir(parents=True, exist_ok=True)
-    for name, benchmark in BENCHMARKS.items():
-        if arguments.only and name not in arguments.only:
-            continue
+    for name in chosen:
+        benchmark = BENCHMARKS[name]
         section = run(name, benchmark, results, benchmark.quick if arguments.quick else benchmark.arguments)
         (results / f"{name}.md").write_text(f"{section}\n{machine()}\n", encoding="utf-8")
         sys.stdout.write(section + "\n")
     if not arguments.quick:
         write_page()
+
+
+def _is_named(name: str, wanted: Sequence[str]) -> bool:
+    """Whether it is asked for, by its own name or by its group's: gateway for gateway-rates."""
+    return any(name == one or name.startswith(f"{one}-") for one in wanted)
 
 
 def write_page() -> None:
