@@ -7,7 +7,12 @@ import io
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import aiohttp
+from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError, ServerDisconnectedError
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from metier.gateway.upstreams import failures
 from metier.gateway.upstreams.breaker import Breaker, Ticket
@@ -16,9 +21,6 @@ from metier.gateway.upstreams.headers import to_client
 from metier.gateway.upstreams.options import Options
 from metier.gateway.upstreams.proxies import proxy_for
 from metier.gateway.upstreams.reply import Reply
-
-if TYPE_CHECKING:
-    import aiohttp
 
 # Connections that are not in use are kept this long; most servers keep them longer, and a closed one costs a handshake.
 _KEEP_ALIVE_S = 30.0
@@ -48,8 +50,6 @@ class Endpoint:
     def __init__(
         self, options: Options, key: str | None, clock: Callable[[], float], environment: Mapping[str, str]
     ) -> None:
-        from yarl import URL
-
         self.options = options
         self.name = options.name
         self.breaker = Breaker(options.breaker_failures, options.breaker_reset_s, clock)
@@ -58,7 +58,7 @@ class Endpoint:
         self._authorization = f"Bearer {key}" if key else None
         self._clock = clock
         self._base = URL(options.base_url.rstrip("/"))
-        self._urls: dict[str, Any] = {}
+        self._urls: dict[str, URL] = {}
         self._proxy = proxy_for(self._base.scheme, self._base.host or "", environment)
         self._session: aiohttp.ClientSession | None = None
 
@@ -87,8 +87,6 @@ class Endpoint:
             return await self._once(call, body)
 
     async def _once(self, call: Outgoing, body: bytes) -> aiohttp.ClientResponse:
-        from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError, http_exceptions
-
         options = self.options
         left_s = call.deadline - self._clock()
         _is_new_connection.set(False)
@@ -110,7 +108,7 @@ class Endpoint:
             raise Failure(failures.timed_out(self.name, what), counts=is_own_fault) from None
         except ClientConnectorError as error:
             raise Failure(failures.unreachable(self.name, failures.in_words(error))) from None
-        except (ClientError, http_exceptions.HttpProcessingError, OSError) as error:
+        except (ClientError, HttpProcessingError, OSError) as error:
             if not _is_new_connection.get() and _is_disconnect(error):
                 raise _StaleConnection from None
             raise Failure(failures.broken(self.name, failures.in_words(error))) from None
@@ -139,7 +137,7 @@ class Endpoint:
         authorization = self._authorization or call.authorization
         return dict(call.headers) if authorization is None else {**call.headers, "authorization": authorization}
 
-    def _url(self, path: str) -> Any:
+    def _url(self, path: str) -> URL:
         found = self._urls.get(path)
         if found is None:
             found = self._urls[path] = self._base.joinpath(path.lstrip("/"), encoded=True)
@@ -157,8 +155,6 @@ class _StaleConnection(Exception):
 
 
 def _is_disconnect(error: Exception) -> bool:
-    from aiohttp import ServerDisconnectedError
-
     return isinstance(error, ServerDisconnectedError | ConnectionError) or (
         isinstance(error, OSError) and isinstance(error.__cause__ or error.__context__, ConnectionError)
     )
@@ -170,18 +166,19 @@ def _payload(body: bytes) -> bytes | io.BytesIO | None:
     return body if len(body) <= _LARGE_BODY_BYTES else io.BytesIO(body)
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Notes for the attempt under way that its connection is a new one."""
+
+    async def _create_connection(self, *arguments: Any, **named: Any) -> Any:
+        _is_new_connection.set(True)
+        return await super()._create_connection(*arguments, **named)
+
+
 def _session(options: Options, proxy: str | None) -> aiohttp.ClientSession:
-    import aiohttp
-
-    class Connector(aiohttp.TCPConnector):
-        """Notes for the attempt under way that its connection is a new one."""
-
-        async def _create_connection(self, *arguments: Any, **named: Any) -> Any:
-            _is_new_connection.set(True)
-            return await super()._create_connection(*arguments, **named)
-
     return aiohttp.ClientSession(
-        connector=Connector(limit=options.max_connections, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=_DNS_CACHE_S),
+        connector=_Connector(
+            limit=options.max_connections, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=_DNS_CACHE_S
+        ),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("user-agent", "accept", "content-type", "accept-encoding"),

@@ -6,15 +6,17 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from metier.errors import BadSettings
 from metier.gateway.settings import UpstreamSettings
 from metier.gateway.upstreams.choice import Choice
-from metier.gateway.upstreams.endpoint import Endpoint
 from metier.gateway.upstreams.options import flattened
 from metier.gateway.upstreams.pricing import Prices
-from metier.gateway.upstreams.sending import PooledUpstreams
+
+if TYPE_CHECKING:
+    from metier.gateway.upstreams.sending import PooledUpstreams
 
 
 def open_upstreams(
@@ -31,6 +33,9 @@ def open_upstreams(
     deadlines and the breakers; `rng` draws the waits between attempts. Connects to nothing. Raises BadSettings for an
     address that is none, or that holds a password.
     """
+    from metier.gateway.upstreams.endpoint import Endpoint
+    from metier.gateway.upstreams.sending import PooledUpstreams
+
     environment = os.environ if environment is None else environment
     options = flattened(upstreams)
     for each in options:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
+from aiohttp import ClientError, ClientResponse, http_exceptions
 
 from metier.gateway.protocols import Header
 from metier.gateway.upstreams import failures
 from metier.gateway.upstreams.breaker import NO_TICKET, Breaker, Ticket
 from metier.gateway.upstreams.failures import Failure
-
-if TYPE_CHECKING:
-    import aiohttp
 
 # An answer that is no stream is held back until this much of it is here, so that a broken one can still be asked again.
 _HELD_BYTES = 2**20
@@ -26,7 +23,7 @@ class Reply:
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        response: ClientResponse,
         headers: Sequence[Header],
         *,
         upstream: str,
@@ -117,8 +114,6 @@ class Reply:
 
     async def _next(self, timeout_s: float) -> bytes:
         """The next part of the body, or b"". Raises Failure."""
-        from aiohttp import ClientError, http_exceptions
-
         content = self._response.content
         left_s = timeout_s
         try:
