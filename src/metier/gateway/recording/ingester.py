@@ -28,6 +28,7 @@ from metier.store.imports import ImportRecord, counted
 MAX_LINES = 5_000
 MAX_BYTES = 16 * 1024**2
 POLL_S = 0.25
+_STEP_S = 0.05
 # How long the database may be locked by another process before the ingester says so; it tries again in any case.
 BUSY_TIMEOUT_S = 5.0
 _FIRST_PAUSE_S = 0.5
@@ -44,9 +45,11 @@ class Ingester:
 
     Exactly once: how far a worker's stream has been read stands in the row of the table `imports` that the stream has, and
     changes in the transaction that brings its lines. Whatever the database does, `run` goes on and tries again; `trouble`
-    says why it does not get on. `redact` takes out of a text what takes longer than a worker has time for (personal
-    data; secrets are out already); `delta_of` gives the delta of a policy's certificate. `note` gets a message and its fields where something happened that a person should
-    know. `clock` is seconds since 1970.
+    says why it does not get on.
+
+    `redact` takes out of a text what takes longer than a worker has time for (personal data; secrets are out already).
+    `delta_of` gives the delta of a policy's certificate. `note` gets a message and its fields where something happened
+    that a person should know. `clock` is seconds since 1970.
     """
 
     def __init__(
@@ -91,12 +94,12 @@ class Ingester:
                 if is_last and (self.trouble is not None or not is_busy):
                     break
                 if self.trouble is not None:
-                    stop.wait(pause_s)
+                    _wait(stop, pause_s)
                     pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
                     continue
                 pause_s = _FIRST_PAUSE_S
                 if not is_busy and not is_last:
-                    stop.wait(POLL_S)
+                    _wait(stop, POLL_S)
         self.close()
 
     def step(self) -> bool:
@@ -132,7 +135,8 @@ class Ingester:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    if stop.wait(POLL_S):
+                    _wait(stop, POLL_S)
+                    if stop.is_set():
                         yield False
                         return
                 else:
@@ -287,6 +291,14 @@ class Ingester:
         # The next may be another: how far it has got is read from it.
         self._imports.clear()
         self._watch.forget()
+
+
+def _wait(stop: threading.Event, seconds: float) -> None:
+    """Until `stop` is set, at most so long. Not by `stop.wait`: it holds a lock for a moment, for which a signal handler
+    that sets `stop` in the same thread would wait forever."""
+    until = time.monotonic() + seconds
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _STEP_S))
 
 
 def _ending(is_clean: bool) -> str:

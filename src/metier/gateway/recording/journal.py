@@ -33,8 +33,8 @@ class Journal:
     """One worker's stream of lines below `root`. `append` belongs to one thread, `sync` to one that may be another;
     `close` comes last.
 
-    `write` is os.write; tests put a full disk in its place. `clock` is monotonic seconds. Raises MetierError where the folder
-    cannot be made.
+    `write` is os.write; tests put a full disk in its place. `clock` is monotonic seconds. Raises MetierError where the
+    folder cannot be made.
     """
 
     def __init__(

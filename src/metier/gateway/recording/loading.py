@@ -88,8 +88,14 @@ def write_load(connection: Connection, import_id: int, load: Load, now: float) -
 
 def redacted(trace: Trace, redact: Redact) -> Trace:
     """A trace whose texts have gone through `redact`."""
-    texts = {name: getattr(trace, name) for name in ("messages", "parameters", "response", "reference", "evidence")}
-    return replace(trace, **{name: redact(text) for name, text in texts.items() if text})
+    return replace(
+        trace,
+        messages=redact(trace.messages),
+        parameters=redact(trace.parameters) if trace.parameters else None,
+        response=redact(trace.response) if trace.response else trace.response,
+        reference=redact(trace.reference) if trace.reference else trace.reference,
+        evidence=redact(trace.evidence) if trace.evidence else None,
+    )
 
 
 def _take_call(load: Load, line: CallLine, number: int, data: bytes, redact: Redact | None) -> None:
