@@ -15,13 +15,8 @@ from metier.store.spend import Spent, add_spend
 
 
 @pytest.fixture
-def location(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'traffic.db'}"
-
-
-@pytest.fixture
-def store(location: str) -> Iterator[KeyStore]:
-    with KeyStore(location) as made:
+def store(store_location: str) -> Iterator[KeyStore]:
+    with KeyStore(store_location) as made:
         yield made
 
 
@@ -49,22 +44,22 @@ def test_a_secret_is_no_use_under_another_id() -> None:
     assert not is_key("mtr_" + "z" * 8 + text[12:], key_hash(text))
 
 
-def test_only_the_hash_is_stored(store: KeyStore, location: str, tmp_path: Path) -> None:
+def test_only_the_hash_is_stored(store: KeyStore, store_location: str, tmp_path: Path) -> None:
     text, key = store.create("billing", 10.0, requests_per_minute=60, budget_usd_month=12.5)
     assert store.read("2026-11").keys == {key.id: key}
     assert (key.name, key.requests_per_minute, key.budget_usd_month) == ("billing", 60, 12.5)
     assert key.hash == key_hash(text)
     assert text not in repr(key)
     store.close()
-    if location.startswith("sqlite"):
+    if not store_location.startswith("postgresql"):
         content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert key.hash.encode() in content
         assert text[13:].encode() not in content
 
 
-def test_keys_are_listed_in_the_order_they_were_made_with_what_they_spent(store: KeyStore, location: str) -> None:
+def test_keys_are_listed_in_the_order_they_were_made_with_what_they_spent(store: KeyStore, store_location: str) -> None:
     ids = [store.create(name, float(n))[1].id for n, name in enumerate(("c", "a", "b"))]
-    database = open_database(location)
+    database = open_database(store_location)
     database.write(lambda connection: add_spend(connection, {
         (ids[0], "2026-11"): Spent(1.5, 3), (ids[0], "2026-10"): Spent(9.0, 9), (ids[2], "2026-11"): Spent(0.0, 1),
     }))  # fmt: skip
@@ -115,9 +110,9 @@ def test_budgets_out_of_range_are_refused(store: KeyStore, budget: float) -> Non
 
 
 def test_a_file_that_was_taken_away_is_not_read_as_if_it_were_there(
-    store: KeyStore, tmp_path: Path, location: str
+    store: KeyStore, tmp_path: Path, store_location: str
 ) -> None:
-    if not location.startswith("sqlite"):
+    if store_location.startswith("postgresql"):
         pytest.skip("a server's files are its own")
     store.create("billing", 1.0)
     (tmp_path / "traffic.db").rename(tmp_path / "elsewhere.db")

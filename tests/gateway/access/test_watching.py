@@ -116,3 +116,20 @@ def test_many_attempts_are_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 6
     assert "reason=wrong key=abcdefgh n=1" in caplog.text
     assert sum(int(record.message.rpartition("=")[2]) for record in caplog.records) <= 20_000
+
+
+def test_a_server_that_stops_and_comes_back(postgres_server, postgres_url: str) -> None:  # type: ignore[no-untyped-def]
+    with KeyStore(postgres_url) as store:
+        text, key = store.create("billing", time.time())
+    gatekeeper = load_gatekeeper(postgres_url, watch=False)
+    postgres_server.stop()
+    try:
+        assert not gatekeeper.refresh()
+        assert gatekeeper.admit(f"Bearer {text}", None).key_id == key.id
+    finally:
+        postgres_server.start()
+    with KeyStore(postgres_url) as store:
+        other, _ = store.create("support", time.time())
+    assert gatekeeper.refresh()
+    assert gatekeeper.admit(f"Bearer {other}", None).name == "support"
+    gatekeeper.close()

@@ -32,7 +32,7 @@ _AUTHORIZATION = re.compile(
     re.IGNORECASE,
 )
 # The name may be empty (redis://:password@host), and the password hold an at sign.
-_URL = re.compile(r"""(?:\\?/){2}[^\s/:@"'\\<>?#]{0,256}:(?P<bare>[^\s/"'\\<>]{1,256})(?=@)""")
+_URL = re.compile(r"""(?:\\{0,8}/){2}[^\s/:@"'\\<>?#]{0,256}:(?P<bare>[^\s/"'\\<>]{1,256})(?=@)""")
 
 _PLACEHOLDER = re.compile(
     r"(?:[x*•.…_-]+|[<$%{].*|\[redacted.*|n/?a|none|null|true|false|string|your[-_ ].*|my[-_ ].*|os\.environ.*|"
@@ -43,6 +43,7 @@ _PLACEHOLDER = re.compile(
 _STRUCTURE = re.compile(r"[{}\[\],:]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _SIGNS = frozenset("!@#$%^&*+?~")
+_LONG_CHARS = 64
 _MIN_PASSWORD_CHARS = 4
 _MIN_BARE_PASSWORD_CHARS = 6
 _MIN_TOKEN_CHARS = 12
@@ -109,16 +110,20 @@ RULES = (
 def apply(rule: Rule, text: str, lowered: str, mark: str) -> str:
     """`text` with the rule's secrets replaced; `lowered` is the text in lower case, character by character."""
     parts: list[str] = []
-    done = 0
+    # `copied` of the text is in `parts`; `done` is looked at. They part after a long value that is no secret: what it holds
+    # is none either, and a text of nothing but keywords would otherwise be read again from each of them.
+    done = copied = 0
     for end in _ends(rule.words, lowered):
         match = rule.pattern.match(text, end) if end >= done else None
         if match is None or not _stands_for_itself(lowered, end):
             continue
         span, words = _secret(match, rule.is_secret, mark)
         if span is not None:
-            parts += [text[done : span[0]], words]
-            done = span[1]
-    return "".join([*parts, text[done:]]) if parts else text
+            parts += [text[copied : span[0]], words]
+            done = copied = span[1]
+        elif match.end() - end > _LONG_CHARS:
+            done = match.end()
+    return "".join([*parts, text[copied:]]) if parts else text
 
 
 def _ends(words: Sequence[str], lowered: str) -> list[int]:
