@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import time
@@ -7,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from metier.errors import BadInput
@@ -178,8 +180,36 @@ def test_nothing() -> None:
         ({"n_calls": 5, "days": 0.0}, "days"),
         ({"n_calls": 5, "days": float("nan")}, "days"),
         ({"n_calls": 5, "difficulty": 1.5}, "difficulty"),
+        ({"n_calls": 5, "structured": -0.1}, "structured"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], name: str) -> None:
     with pytest.raises(BadInput, match=name):
         simulate(**arguments)
+
+
+def test_structured_calls_ask_for_json_and_tools_and_are_answered_so() -> None:
+    log = [record for record in simulate(2_000, seed=4, structured=0.5) if record["truth"]["job"] == "intent"]
+    kinds: dict[str, int] = {"plain": 0, "json": 0, "tool": 0}
+    for record in log:
+        request, message = record["request"], record["response"]["choices"][0]["message"]
+        if "tools" in request:
+            kinds["tool"] += 1
+            assert message["content"] is None
+            said = orjson.loads(message["tool_calls"][0]["function"]["arguments"])["label"]
+        elif "response_format" in request:
+            kinds["json"] += 1
+            said = orjson.loads(message["content"].removeprefix("```json").removesuffix("```"))["label"]
+        else:
+            kinds["plain"] += 1
+            continue
+        if "correction" in record:
+            assert record["feedback"] == "wrong"
+            assert said != record["correction"] == record["truth"]["answer"]
+    assert 0.45 < kinds["plain"] / len(log) < 0.55
+    assert min(kinds.values()) > 0.2 * len(log)
+
+
+def test_the_log_without_structured_calls_is_the_one_that_published_figures_stand_on() -> None:
+    digest = hashlib.sha256(b"".join(map(orjson.dumps, simulate(2_000, seed=5)))).hexdigest()
+    assert digest[:16] == "62cefef9b135575c"

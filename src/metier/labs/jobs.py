@@ -28,13 +28,21 @@ _WRONG_ORDER = 1 / 30
 
 @dataclass(frozen=True)
 class Call:
-    """One call without its place in time: `truth` is the right answer where the job has one, else None."""
+    """One call without its place in time: `truth` is the right answer where the job has one, else None. Where the answer
+    is structured, `label` is what it says, and `tool` the tool whose arguments it is."""
 
     job: str
     messages: Messages
     answer: str
     truth: str | None
     parameters: dict[str, Any]
+    label: str | None = None
+    tool: str | None = None
+
+    @property
+    def said(self) -> str:
+        """What is compared with the truth."""
+        return self.answer if self.label is None else self.label
 
 
 Job = Callable[[Random, Habit, float], Call]

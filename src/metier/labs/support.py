@@ -17,6 +17,7 @@ from typing import Any
 from metier.errors import BadInput
 from metier.labs.jobs import JOBS, Call
 from metier.labs.messages import Habit, habit
+from metier.labs.structured import structured_intent_call
 
 # A model of the frontier with its list price in USD per million tokens (genai-prices 0.2.3). Its name stands in the log so
 # that prices can be looked up; its answers are not that model's.
@@ -52,26 +53,41 @@ class _Customer:
 
 
 def simulate(
-    n_calls: int, seed: int = 0, *, days: float = 30.0, difficulty: float = 0.4, with_truth: bool = True
+    n_calls: int,
+    seed: int = 0,
+    *,
+    days: float = 30.0,
+    difficulty: float = 0.4,
+    with_truth: bool = True,
+    structured: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
     """`n_calls` logged calls (source `openai-log`) over `days` days, in the order of their time.
 
     `difficulty` in [0, 1] scales how hard the messages are to sort. `with_truth` adds {"truth": {"job", "answer"}},
-    which no importer reads; answer is None where the job has no single right one. The same arguments give the same calls.
+    which no importer reads; answer is None where the job has no single right one. `structured` is the share of the intent
+    calls that want a JSON object or a tool call. The same arguments give the same calls.
     Raises BadInput on values out of range.
     """
     _check(n_calls, days, difficulty)
-    return _calls(n_calls, seed, days, difficulty, with_truth)
+    if not 0 <= structured <= 1:
+        raise BadInput(f"structured is {structured}; it must lie in [0, 1]")
+    return _calls(n_calls, seed, days, difficulty, with_truth, structured)
 
 
-def _calls(n_calls: int, seed: int, days: float, difficulty: float, with_truth: bool) -> Iterator[dict[str, Any]]:
+def _calls(
+    n_calls: int, seed: int, days: float, difficulty: float, with_truth: bool, structured: float
+) -> Iterator[dict[str, Any]]:
     rng = Random(f"support {seed}")
     customers = _customers(max(40, n_calls // _CALLS_PER_CUSTOMER), rng)
     names, bounds = list(JOBS), list(accumulate(share for share, _ in JOBS.values()))
     for number, time_s in enumerate(_times(n_calls, days, rng)):
         # Squared: a few customers write a lot.
         customer = customers[int(rng.random() ** 2 * len(customers))]
-        _, job = JOBS[names[bisect(bounds, rng.random() * bounds[-1])]]
+        name = names[bisect(bounds, rng.random() * bounds[-1])]
+        _, job = JOBS[name]
+        # Without structured calls no number is drawn for them, so that the log stays the same.
+        if structured and name == "intent" and rng.random() < structured:
+            job = structured_intent_call
         call = job(rng, customer.habit, difficulty)
         record = _record(call, f"sup-{seed}-{number:07d}", time_s, customer.name, rng)
         if with_truth:
@@ -128,7 +144,7 @@ def _record(call: Call, id_: str, time_s: float, customer: str, rng: Random) -> 
             "created": int(time_s),
             "model": MODEL,
             "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": call.answer}, "finish_reason": "stop"}
+                {"index": 0, "message": _message(call), "finish_reason": "stop" if call.tool is None else "tool_calls"}
             ],
             "usage": {
                 "prompt_tokens": input_tokens,
@@ -143,13 +159,25 @@ def _record(call: Call, id_: str, time_s: float, customer: str, rng: Random) -> 
     return record
 
 
+def _message(call: Call) -> dict[str, Any]:
+    """The assistant's message."""
+    if call.tool is None:
+        return {"role": "assistant", "content": call.answer}
+    function = {"name": call.tool, "arguments": call.answer}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "call_0", "type": "function", "function": function}],
+    }
+
+
 def _judge(record: dict[str, Any], call: Call, rng: Random) -> None:
     """What the service's agents said about the answer, if they did."""
     if call.truth is None or rng.random() >= _JUDGED:
         return
-    right = call.answer == call.truth
+    right = call.said == call.truth
     if rng.random() < _MISJUDGED:
         right = not right
     record["feedback"] = "correct" if right else "wrong"
-    if not right and call.answer != call.truth and rng.random() < _CORRECTED:
+    if not right and call.said != call.truth and rng.random() < _CORRECTED:
         record["correction"] = call.truth

@@ -19,8 +19,11 @@ _TOKEN = re.compile(r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|\S")
 _QUOTES = str.maketrans(dict.fromkeys("“”„«»‟", '"') | dict.fromkeys("‘’‚‛`´", "'") | dict.fromkeys("–—‒―", "-"))
 # Longer prompts are not read for what they mean: this is some 10,000 tokens, and tens of milliseconds.
 _MOST_CHARS = 40_000
-# A token more or less costs half of what a token found brings: up to three foreign tokens are bridged by a known one.
-_GAP = np.float32(0.5)
+# A token found brings 1. A token of the literal left out costs half of that. Foreign tokens in between cost once for their
+# being there, little for their number (Gotoh, 1982): an added sentence is one change.
+_LEFT_OUT = np.float32(0.5)
+_OPENED = np.float32(1.0)
+_EXTENDED = np.float32(0.1)
 # Words of at least four letters are one word with a typo where this share of their letters stands in the same order.
 _SAME_WORD = 75.0
 _TYPO_CHARS = 4
@@ -179,10 +182,9 @@ def _head(literal: Ids, ids: Ids) -> _Piece:
         return _Piece(0, n, float(n))
     # What stands for the rest is hardly longer than that: beyond, it is the slot.
     rest, window = literal[first:], ids[first : first + 2 * (n - first) + 40]
-    scores = _scores(rest, window, free_start=False)
     # At equal scores the earlier end.
-    width = int(np.argmax(scores))
-    return _Piece(0, first + width, first + _n_found(scores[width], len(rest), width))
+    stop = first + int(np.argmax(_scores(rest, window, free_start=False)))
+    return _Piece(0, stop, first + _n_common(rest, ids[first:stop]))
 
 
 def _within(literal: Ids, ids: Ids, offset: int) -> _Piece:
@@ -190,9 +192,8 @@ def _within(literal: Ids, ids: Ids, offset: int) -> _Piece:
     scores = _scores(literal, ids, free_start=True)
     stop = int(np.argmax(scores))
     # The same backwards from the best end gives the beginning.
-    width = int(np.argmax(_scores(literal[::-1], ids[:stop][::-1], free_start=False)))
-    n_found = _n_found(_scores(literal, ids[stop - width : stop], free_start=False)[-1], len(literal), width)
-    return _Piece(offset + stop - width, offset + stop, n_found)
+    start = stop - int(np.argmax(_scores(literal[::-1], ids[:stop][::-1], free_start=False)))
+    return _Piece(offset + start, offset + stop, _n_common(literal, ids[start:stop]))
 
 
 def _n_equal(literal: Ids, ids: Ids) -> int:
@@ -204,19 +205,15 @@ def _n_equal(literal: Ids, ids: Ids) -> int:
 def _scores(literal: Ids, ids: Ids, *, free_start: bool) -> Floats32:
     """The best score of aligning all of `literal` with ids[:j], for every j; shape (len(ids) + 1,).
 
-    Matches count 1, tokens left out on either side -0.5 (Needleman and Wunsch, 1970); with `free_start` ids may be left
-    out at the beginning at no cost.
+    Needleman and Wunsch (1970) with affine costs of what is left out of `ids`; with `free_start` leaving out its
+    beginning costs nothing.
     """
-    places = np.arange(len(ids) + 1, dtype=np.float32) * _GAP
-    row = np.zeros(len(ids) + 1, dtype=np.float32) if free_start else -places
+    places = np.arange(len(ids) + 1, dtype=np.float32) * _EXTENDED
+    row = np.zeros(len(ids) + 1, dtype=np.float32) if free_start else -places - _OPENED
+    row[0] = 0.0
     for token in literal:
-        best = row - _GAP
+        best = row - _LEFT_OUT
         np.maximum(best[1:], np.where(ids == token, row[:-1] + 1, -np.inf), out=best[1:])
         # Leaving out ids to the right: the running maximum of what is left after their cost.
-        row = np.maximum.accumulate(best + places) - places
+        row = np.maximum(best, np.maximum.accumulate(best + places) - places - _OPENED)
     return row
-
-
-def _n_found(score: float, n: int, width: int) -> float:
-    """Tokens found, from score = found - 0.5 (n - found) - 0.5 (width - found)."""
-    return float(score + 0.5 * (n + width)) / 2
