@@ -14,6 +14,8 @@ from rich.markup import escape
 from metier.cli.answering import predict_command
 from metier.cli.demo import demo_command
 from metier.cli.keys import KEY_COMMANDS
+from metier.cli.promoting import promote_command
+from metier.cli.serving import serve_command
 from metier.cli.terminal import err, out
 from metier.cli.traffic import audit_command, import_command, init_command, quarantine_command
 from metier.cli.verbs import (
@@ -42,6 +44,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report_command,
     "run": run_command,
     "predict": predict_command,
+    "promote": promote_command,
+    "serve": serve_command,
     "ls": ls_command,
     "show": show_command,
     "demo": demo_command,

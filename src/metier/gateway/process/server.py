@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -19,7 +19,13 @@ _BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
-    """Stops when `stop` is called; signals are the worker's business."""
+    """Stops when `stop` is called; signals are the worker's business. `on_started` is called once it takes connections."""
+
+    on_started: Callable[[], None] = staticmethod(lambda: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -43,6 +49,7 @@ def build_server(app: ASGIApp, *, client_timeout_s: float, drain_s: float) -> Se
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             # Who calls decides who may call: a header that a client can write must not.
