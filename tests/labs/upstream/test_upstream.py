@@ -27,6 +27,12 @@ def upstream():
 
 
 @pytest.fixture
+def http():
+    with httpx.Client(timeout=20) as http:
+        yield http
+
+
+@pytest.fixture
 def client(upstream):
     with openai.OpenAI(base_url=upstream.url, api_key="sk-1", max_retries=0, timeout=20) as client:
         yield client
@@ -99,20 +105,20 @@ def test_embeddings_and_models(client, upstream):
     assert upstream.upstream.n_calls["/v1/embeddings"] == 2
 
 
-def test_unknown_paths_and_bad_settings_are_errors(upstream):
-    assert httpx.post(f"{upstream.url}/nothing", json={}).status_code == 404
-    bad = httpx.post(f"{upstream.url}/chat/completions", json={"messages": [], "x_fake": {"no_such": 1}})
+def test_unknown_paths_and_bad_settings_are_errors(upstream, http):
+    assert http.post(f"{upstream.url}/nothing", json={}).status_code == 404
+    bad = http.post(f"{upstream.url}/chat/completions", json={"messages": [], "x_fake": {"no_such": 1}})
     assert bad.status_code == 400
     assert "no_such" in bad.json()["error"]["message"]
-    assert httpx.post(f"{upstream.url}/chat/completions", content=b"{no json").status_code == 200
+    assert http.post(f"{upstream.url}/chat/completions", content=b"{no json").status_code == 200
 
 
-def test_settings_by_model_header_and_field(upstream):
+def test_settings_by_model_header_and_field(upstream, http):
     upstream.upstream.models["other"] = Behaviour(answer="from the model")
 
     def ask(model="m", headers=None, **fields):
         body = {"model": model, "messages": HELLO, **fields}
-        return httpx.post(f"{upstream.url}/chat/completions", json=body, headers=headers)
+        return http.post(f"{upstream.url}/chat/completions", json=body, headers=headers)
 
     def said(answer):
         return answer.json()["choices"][0]["message"]["content"]
@@ -125,12 +131,12 @@ def test_settings_by_model_header_and_field(upstream):
     assert ask("fault:no-such-fault").status_code == 400
 
 
-def test_faults_strike_as_often_as_they_are_told(upstream):
+def test_faults_strike_as_often_as_they_are_told(upstream, http):
     def statuses(n):
-        return [httpx.post(f"{upstream.url}/chat/completions", json={"messages": HELLO}).status_code for _ in range(n)]
+        return [http.post(f"{upstream.url}/chat/completions", json={"messages": HELLO}).status_code for _ in range(n)]
 
     upstream.behaviour = Behaviour(fault=Fault.RATE_LIMIT, fault_first=2, retry_after="7")
-    limited = httpx.post(f"{upstream.url}/chat/completions", json={})
+    limited = http.post(f"{upstream.url}/chat/completions", json={})
     assert limited.headers["retry-after"] == "7"
     assert statuses(3) == [429, 200, 200]
     upstream.behaviour = Behaviour(fault=Fault.ERROR, fault_share=0.5)
@@ -139,12 +145,12 @@ def test_faults_strike_as_often_as_they_are_told(upstream):
     assert 10 <= found.count(500) <= 30
 
 
-def test_a_closed_port_refuses_and_opens_again(upstream):
+def test_a_closed_port_refuses_and_opens_again(upstream, http):
     upstream.refuse()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{upstream.url}/models")
+        http.get(f"{upstream.url}/models")
     upstream.listen()
-    assert httpx.get(f"{upstream.url}/models").status_code == 200
+    assert http.get(f"{upstream.url}/models").status_code == 200
 
 
 @pytest.mark.parametrize("body_bytes", [10, 2_000_000])

@@ -8,6 +8,7 @@ from metier.gateway.upstreams.options import Options
 from metier.generalists.prices import list_price
 
 _TOKENS_PER_MILLION = 1_000_000
+_ANY_MODEL = "gpt-4.1"
 
 
 class Prices:
@@ -15,6 +16,8 @@ class Prices:
 
     def __init__(self, upstreams: Iterable[Options]) -> None:
         self._set = {each.name: (each.input_usd_per_million, each.output_usd_per_million) for each in upstreams}
+        if any(None in prices for prices in self._set.values()):
+            list_price(_ANY_MODEL)  # loads the table, which takes longer than a call should wait for it
 
     def price_usd(self, upstream: str, model: str | None, input_tokens: int, output_tokens: int) -> float | None:
         per_input, per_output = self._set.get(upstream, (None, None))
