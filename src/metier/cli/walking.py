@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metier.artefacts.kinds import KINDS
+from metier.cli.promoting import champions
 from metier.cli.session import session
 from metier.cli.terminal import err, out
 from metier.errors import NotFound
@@ -28,6 +29,10 @@ def ls_command(
             out.print("No artefacts yet. Start with: metier import FILE, then metier audit")
             return
         out.print(show.artefact_table(found))
+        serving = champions(at.store.root)
+        for manifest in found:
+            if manifest.id in serving:
+                out.print(f"Champion of {serving[manifest.id]}: policy {manifest.id}", markup=False, highlight=False)
 
 
 def show_command(
@@ -41,4 +46,6 @@ def show_command(
         artefact = at.store.load(manifest)
         out.print(show.manifest_panel(manifest, at.store.folder(manifest)))
         out.print(show.artefact_view(artefact))
+        if (task := champions(at.store.root).get(manifest.id)) is not None:
+            out.print(f"Champion of {task} at the gateway (metier promote).", markup=False, highlight=False)
         out.print(show.lineage_tree(manifest, at.store.lineage(manifest)))

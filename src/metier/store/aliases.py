@@ -45,7 +45,9 @@ class AliasStore:
 
     def path(self, task: str) -> Path:
         """The file of a task; what is no plain character in a file name is written as in a URL."""
-        return self.folder / f"{quote(task, safe=' ')}{_SUFFIX}"
+        name = quote(task, safe=" ")
+        # A leading dot would hide the file from `paths`, which passes over locks and unfinished files.
+        return self.folder / f"{name.replace('.', '%2E', 1) if name.startswith('.') else name}{_SUFFIX}"
 
     def read(self, task: str) -> Alias | None:
         """The alias of a task, None where none was ever promoted. Raises BadArtefact where the file cannot be read."""
