@@ -20,7 +20,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def client(origins: Sequence[str] = (), needs_key: bool = True) -> TestClient:
-    return TestClient(guard_browsers(echo, origins, lambda: needs_key))  # type: ignore[arg-type]
+    return TestClient(guard_browsers(echo, origins, lambda: needs_key), base_url="http://localhost:8484")  # type: ignore[arg-type]
 
 
 def preflight(at: TestClient, origin: str = PAGE) -> dict[str, str]:
@@ -74,3 +74,18 @@ def test_without_keys_a_named_page_may_call() -> None:
 def test_with_keys_star_lets_every_page_ask() -> None:
     answer = client(["*"]).post("/", headers={"origin": "https://any.example"})
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8484", "127.0.0.1:8484", "[::1]:8484", "10.1.2.3", "a.localhost"]
+)
+def test_without_keys_the_gateway_answers_to_addresses_and_localhost(host: str) -> None:
+    assert client(needs_key=False).get("/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8484", "127.0.0.1.evil.example", "localhost.evil.example", "[x"]
+)
+def test_without_keys_a_name_that_was_made_to_point_here_is_refused(host: str) -> None:
+    assert client(needs_key=False).get("/", headers={"host": host}).status_code == 403
+    assert client().get("/", headers={"host": host}).status_code == 200

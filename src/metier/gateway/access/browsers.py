@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -17,7 +19,7 @@ _EXPOSED = (
     "x-metier-certificate", "x-metier-specialist", "x-request-id", "retry-after", "retry-after-ms",
     "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
 )  # fmt: skip
-_ORIGIN = b"origin"
+_ORIGIN, _HOST = b"origin", b"host"
 
 
 def guard_browsers(app: App, origins: Sequence[str], needs_key: Callable[[], bool]) -> App:
@@ -25,7 +27,8 @@ def guard_browsers(app: App, origins: Sequence[str], needs_key: Callable[[], boo
 
     Without keys, a call that a page of another origin makes is refused as well. A browser sends it even where it may not
     read the answer, and it comes from the gateway's own machine: any page a developer looks at could spend their money.
-    With keys there is no such danger, a page has none. `*` in `origins` counts only where a key is needed.
+    So is a call under another name than localhost or an address. With keys there is no such danger, for a page has none.
+    `*` in `origins` counts only where a key is needed.
     """
     guarded = _refuse_foreign_pages(app, frozenset(origin.encode() for origin in origins), needs_key)
     if not origins:
@@ -45,14 +48,29 @@ def guard_browsers(app: App, origins: Sequence[str], needs_key: Callable[[], boo
 
 def _refuse_foreign_pages(app: App, origins: frozenset[bytes], needs_key: Callable[[], bool]) -> App:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not needs_key():
             for name, value in scope["headers"]:
-                if name == _ORIGIN and value not in origins and not needs_key():
+                if (name == _ORIGIN and value not in origins) or (name == _HOST and not _is_own_name(value)):
                     await _send_refusal(send)
                     return
         await app(scope, receive, send)
 
     return guarded
+
+
+@functools.lru_cache(maxsize=256)
+def _is_own_name(host: bytes) -> bool:
+    """Whether a Host header gives an address or localhost. A page whose own name was made to point here (DNS rebinding)
+    sends no Origin with what it reads, but its name stands in Host."""
+    name = host.decode("latin-1").strip().lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    if name in ("", "localhost") or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 async def _send_refusal(send: Send) -> None:

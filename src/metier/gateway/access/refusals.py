@@ -38,8 +38,8 @@ def not_loopback() -> ApiError:
 def foreign_page() -> ApiError:
     return ApiError(
         403,
-        "This gateway has no keys, and a web page called it. Make a key with 'metier key create NAME', or name the page's "
-        "origin in cors_origins of [serve].",
+        "This gateway has no keys, and a web page called it, or a program by another name than localhost or an address. "
+        "Make a key with 'metier key create NAME', or name the page's origin in cors_origins of [serve].",
         "permission_error",
         "origin_not_allowed",
     )
