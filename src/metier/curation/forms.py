@@ -74,8 +74,9 @@ def write_label(form: AnswerForm, label: str) -> str:
 def learn_forms(calls: Iterable[Answered], classes: Sequence[str]) -> tuple[AnswerForm, ...]:
     """The most frequent form of each wording and demand, sorted by both; none for those whose answers show no label.
 
-    `classes` are the labels that may have to be written; a form that cannot hold one of them (a JSON number, say) is left
-    out, as is one whose place no tool call of today's API has (`functions`).
+    `classes` are the labels that may have to be written; an answer with another label counts as not in the form. A form
+    that cannot hold one of them (a JSON number, say) is left out, as is one whose place no tool call of today's API has
+    (`functions`).
     """
     by_way: dict[tuple[str | None, str], list[Answered]] = defaultdict(list)
     for call in calls:
@@ -85,12 +86,14 @@ def learn_forms(calls: Iterable[Answered], classes: Sequence[str]) -> tuple[Answ
 
 
 def _learn(template_id: str | None, asked: str, calls: Sequence[Answered], classes: Sequence[str]) -> AnswerForm | None:
+    known = frozenset(classes)
     # Answers repeat: each distinct one is read once.
     counts = Counter((call.response, call.said, call.label) for call in calls)
     frames: Counter[_Frame] = Counter()
     written: dict[_Frame, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for (response, said, label), n in counts.items():
-        if said is None or label is None or (found := _read(response, said, label, asked)) is None:
+        # A refusal is no label written barely.
+        if said is None or label not in known or (found := _read(response, said, label, asked)) is None:
             continue
         frame, core = found
         frames[frame] += n
@@ -103,11 +106,9 @@ def _learn(template_id: str | None, asked: str, calls: Sequence[Answered], class
         template_id, asked, frame.prefix, frame.suffix, frame.is_json, frame.tool_name, spelling, len(calls), 0.0
     )
     is_legacy = frame.tool_name is not None and LEGACY_FUNCTIONS in asked
-    if is_legacy or not all(_can_hold(frame, write_label(form, label)) for label in (*classes, *written[frame])):
+    if is_legacy or not all(_can_hold(frame, write_label(form, label)) for label in classes):
         return None
-    n_same = sum(
-        n for (response, _, label), n in counts.items() if label is not None and _is_same(form, label, response)
-    )
+    n_same = sum(n for (response, _, label), n in counts.items() if label in known and _is_same(form, label, response))
     return dataclasses.replace(form, share=n_same / len(calls))
 
 

@@ -106,8 +106,8 @@ def _judge(rows: pl.DataFrame, answers: dict[str | None, labels.Answer], spelled
         for is_record, text in zip(rows["is_record"], rows["frontier"], strict=True)
     ]
     disowned = [
-        is_disowned or (wrong is not None and label is not None and respelled(wrong) == label)
-        for is_disowned, wrong, label in zip(rows["disowned"], rows["disowns"], output, strict=True)
+        is_disowned or (wrong is not None and (text is None or (label is not None and respelled(wrong) == label)))
+        for is_disowned, wrong, text, label in zip(rows["disowned"], rows["disowns"], rows["said"], output, strict=True)
     ]
     reason = [answers[text].reason for text in rows["said"]]
     rows = rows.with_columns(
