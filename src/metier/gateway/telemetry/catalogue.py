@@ -132,7 +132,7 @@ METRICS = (
     Metric("metier_queue_depth", "gauge", "Finished calls that wait to be written to the journal."),
     Metric("metier_spilled_traces", "gauge", "Traces in the journal that are not in the database yet."),
     Metric("metier_spilled_bytes", "gauge", "Bytes of the journal on disk."),
-    Metric("metier_written_traces_total", "counter", "Traces written."),
+    Metric("metier_written_traces_total", "counter", "Traces that have reached the database."),
     Metric(
         "metier_dropped_traces_total", "counter", "Traces lost because the journal was full or could not be written."
     ),

@@ -52,7 +52,7 @@ class _Series:
     input: _Counter
     output: _Counter
     cost: _Counter
-    saved: _Counter
+    saved: _Counter | None
     recognised: _Counter | None
     kept: _Counter | None
     escalated: _Counter | None
@@ -67,9 +67,9 @@ class _Series:
         tokens = metrics["metier_tokens_total"]
         self.input, self.output = (tokens.labels(task, route, model, way) for way in ("input", "output"))
         self.cost = metrics["metier_cost_usd_total"].labels(task, route, model)
-        self.saved = metrics["metier_saved_usd_total"].labels(task, model)
         is_kept, is_escalated = route == Route.KEPT.value, route == Route.ESCALATED.value
         self.recognised = metrics["metier_recognised_requests_total"].labels(task) if task != NONE else None
+        self.saved = metrics["metier_saved_usd_total"].labels(task, model) if is_kept else None
         self.kept = metrics["metier_kept_requests_total"].labels(task) if is_kept else None
         self.escalated = metrics["metier_escalations_total"].labels(task, reason) if is_escalated else None
 
@@ -109,7 +109,7 @@ class CallMetrics:
         # A counter can only rise, and a settings file may hold odd prices.
         if record.cost_usd is not None and record.cost_usd > 0:
             series.cost.inc(record.cost_usd)
-        if record.saved_usd is not None and record.saved_usd > 0:
+        if series.saved is not None and record.saved_usd is not None and record.saved_usd > 0:
             series.saved.inc(record.saved_usd)
         if series.recognised is not None:
             series.recognised.inc()
