@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ import orjson
 from metier.gateway.errors import ApiError
 
 _SHOWN_CHARS = 60
+# Of 64 bits.
+_MAX_DIGITS = 18
 
 
 def parse(path: str, body: bytes) -> dict[str, Any]:
@@ -64,19 +67,28 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _lenient(body: bytes, fault: orjson.JSONDecodeError) -> Any:
-    """JSON that orjson refuses though upstreams may take it: half of a surrogate pair, as a cut emoji leaves it. What is
-    remembered of the call has U+FFFD in its place; what is sent on is the body as it came."""
-    if b"\\u" in body:
-        try:
-            value = json.loads(body, parse_constant=_refuse)
-            text = json.dumps(value, ensure_ascii=False)
-            return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-        except (ValueError, RecursionError):
-            pass
-    place = f"line {fault.lineno}, column {fault.colno}"
+    """JSON that orjson refuses though upstreams may take it: half of a surrogate pair, as a cut emoji leaves it, and numbers
+    of any length. What is remembered of the call has U+FFFD and text in their place; what is sent on is the body as it
+    came."""
+    try:
+        value = json.loads(body, parse_constant=_refuse, parse_int=_whole, parse_float=_real)
+        text = json.dumps(value, ensure_ascii=False)
+        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    except (ValueError, RecursionError):
+        pass
     if not body.strip():
         raise ApiError(400, "The request's body is empty; expected a JSON object.", code="invalid_json")
+    place = f"line {fault.lineno}, column {fault.colno}"
     raise ApiError(400, f"The request's body is not valid JSON: {fault.msg} ({place}).", code="invalid_json")
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
+def _real(digits: str) -> float | str:
+    value = float(digits)
+    return value if isfinite(value) else digits
 
 
 def _refuse(name: str) -> Any:

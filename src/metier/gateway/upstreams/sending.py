@@ -36,7 +36,7 @@ class PooledUpstreams:
         self._choice = choice
         self._clock = clock
         self._rng = rng
-        self.price_usd = prices.price_usd
+        self._prices = prices
 
     async def send(
         self,
@@ -55,6 +55,16 @@ class PooledUpstreams:
         sent_headers, authorization = to_upstream(headers)
         call = Outgoing(method, path, sent_headers, authorization, is_stream, deadline)
         return await _Sending(self._endpoints, call, self._clock, self._rng).run(targets, body, model)
+
+    def price_usd(self, upstream: str, model: str | None, input_tokens: int, output_tokens: int) -> float | None:
+        """What a call costs, None where that is not known; at the first upstream that serves the model where `upstream` is
+        empty."""
+        if not upstream:
+            targets = self._choice.targets(model)
+            if not targets:
+                return None
+            upstream, model = targets[0].upstream, targets[0].model or model
+        return self._prices.price_usd(upstream, model, input_tokens, output_tokens)
 
     def model_names(self) -> Sequence[str]:
         return self._choice.model_names
