@@ -204,7 +204,10 @@ def test_failed_calls_cost_nothing_and_the_note_says_so() -> None:
 def test_forms_are_learnt_from_the_frontiers_answers_alone() -> None:
     rows = passed()
     # A specialist's answers and people's corrections may be written in any way: they show nothing.
-    rows += [kept(900 + n, f"own words {n}", "login", feedback="correct") | {"response": '"login"'} for n in range(20)]
+    rows += [
+        kept(900 + n, f"own words {n}", "login", feedback="correct") | {"response": '{ "queue": "login" }'}
+        for n in range(20)
+    ]
     rows += [row(1300 + n, f"told {n}", said("login"), correction="billing", feedback="wrong") for n in range(5)]
     rows += [kept(1400 + n, f"audited {n}", "login", reference=said("billing")) for n in range(7)]
     dataset = curated(rows)
