@@ -334,6 +334,17 @@ def test_spans_reach_a_collector(monkeypatch: pytest.MonkeyPatch, opened: Callab
     assert resource.scope_spans[0].spans[0].name == "chat gpt-4.1"
 
 
+def test_spans_on_the_console_leave_stdout_alone(
+    capsys: pytest.CaptureFixture[str], opened: Callable[..., Any], kept: Callable[..., CallRecord]
+) -> None:
+    gateway = opened("off", environ={"OTEL_TRACES_EXPORTER": "console"})
+    gateway.call(kept())
+    gateway.telemetry.close()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert json.loads(shown.err)["name"] == "chat gpt-4.1"
+
+
 def test_no_environment_no_spans() -> None:
     from metier.gateway.telemetry.labels import KnownNames
 
