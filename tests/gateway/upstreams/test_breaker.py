@@ -142,7 +142,7 @@ def test_what_does_not_count(run, settings, opened, ask):
 def test_what_counts(run, settings, opened, ask, fault, is_stream):
     async def body():
         async with FakeUpstream(Behaviour(fault=fault)) as fake:
-            given = settings(fake.url, breaker_failures=1, first_byte_timeout_s=0.2, max_retries=3)
+            given = settings(fake.url, breaker_failures=1, first_byte_timeout_s=0.8, max_retries=3)
             upstreams = opened({"fake": given})
             await ask(upstreams, is_stream=is_stream)
             await upstreams.close()

@@ -26,7 +26,7 @@ BOTH = pytest.mark.parametrize("is_stream", [False, True], ids=["plain", "stream
 def test_no_usable_answer_is_an_error_of_the_gateway(run, settings, opened, ask, fault, status, code, is_stream):
     async def body():
         async with FakeUpstream(Behaviour(fault=fault)) as fake:
-            limits = {"first_byte_timeout_s": 0.3, "idle_timeout_s": 0.3}
+            limits = {"first_byte_timeout_s": 0.8, "idle_timeout_s": 0.8}
             upstreams = opened({"fake": settings(fake.url, **limits)})
             outcome = await ask(upstreams, is_stream=is_stream)
             await upstreams.close()

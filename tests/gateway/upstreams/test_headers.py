@@ -29,18 +29,27 @@ CLIENT = [
 
 def test_headers_to_the_upstream():
     sent, authorization = to_upstream(CLIENT)
-    assert authorization == "Bearer sk-client"
-    assert sent == {
-        "content-type": "application/json",
-        "accept": "application/json",
-        "accept-encoding": "identity",
-        "user-agent": "OpenAI/Python 2",
-        "openai-organization": "org-1",
-        "openai-beta": "a, b",
-        "idempotency-key": "k-1",
-        "traceparent": "00-1-2-01",
-        "x-stainless-lang": "python",
-    }
+    assert authorization == b"Bearer sk-client"
+    assert sent.splitlines() == [
+        b"accept-encoding: identity",
+        b"content-type: application/json",
+        b"accept: application/json",
+        b"user-agent: OpenAI/Python 2",
+        b"openai-organization: org-1",
+        b"openai-beta: a",
+        b"openai-beta: b",
+        b"idempotency-key: k-1",
+        b"traceparent: 00-1-2-01",
+        b"x-stainless-lang: python",
+    ]
+    assert sent.endswith(b"\r\n")
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-injected: 1", b"a\nb", b"a\rb", b"a\0b"])
+def test_no_header_makes_two(value):
+    sent, authorization = to_upstream([(b"x-a", value), (b"x-b", b"1"), (b"authorization", value)])
+    assert sent == b"accept-encoding: identity\r\nx-b: 1\r\n"
+    assert authorization is None
 
 
 def test_headers_to_the_client():

@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-
-from aiohttp import (
-    ClientConnectorCertificateError,
-    ClientConnectorDNSError,
-    ClientPayloadError,
-    ClientResponseError,
-    ClientSSLError,
-    ServerDisconnectedError,
-    http_exceptions,
-)
 
 from metier.gateway.errors import ApiError
 
@@ -64,22 +53,3 @@ def missing_key(upstream: str, variable: str) -> ApiError:
         f'(or api_key_env = "" to pass the client\'s own key on) and restart it.'
     )
     return ApiError(500, message, "api_error", "upstream_key_missing")
-
-
-def in_words(error: Exception) -> str:
-    """What went wrong on a connection, without addresses: an error's own text may hold them, or bytes of an answer."""
-    if isinstance(error, ClientConnectorDNSError):
-        return "its name is not known"
-    if isinstance(error, ClientConnectorCertificateError):
-        return "its TLS certificate is not accepted"
-    if isinstance(error, ClientSSLError):
-        return "TLS failed"
-    if isinstance(error, ServerDisconnectedError):
-        return "it closed the connection"
-    if isinstance(error, ClientPayloadError):
-        return "the body is incomplete"
-    if isinstance(error, ClientResponseError | http_exceptions.HttpProcessingError):
-        return "it sent no valid HTTP"
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return type(error).__name__

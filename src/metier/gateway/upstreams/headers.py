@@ -26,56 +26,65 @@ _NOT_RETURNED = _HOP_BY_HOP | frozenset(
 )
 _NOT_RETURNED_STARTS = (b"x-metier-", b"access-control-", b"cf-", b"report-to", b"nel")
 _KEY_PREFIX = PREFIX.encode()
-_AUTHORIZATION = "authorization"
+_AUTHORIZATION = b"authorization: "
 _REMEMBERED_NAMES = 4096
+_ALWAYS = b"accept-encoding: identity\r\n"
 
 
-def to_upstream(headers: Sequence[Header]) -> tuple[dict[str, str], str | None]:
-    """The headers to send, and the client's own Authorization (None where it has none, or it holds a metier key).
+def to_upstream(headers: Sequence[Header]) -> tuple[bytes, bytes | None]:
+    """The headers to send, as lines, and the client's own Authorization (None where it has none, or it holds a metier key).
 
-    Names in lower case; a repeated header is joined with a comma (RFC 9110, 5.3). No value with a metier key goes on.
+    Names in lower case. No value with a metier key goes on.
     """
-    found = {"accept-encoding": "identity"}
+    lines = [_ALWAYS]
     authorization = None
-    dropped: Container[str] = ()
+    dropped: Container[bytes] = ()
     for name, value in headers:
-        text = _sent_name(name)
-        if text is None:
+        begin = _line_begin(name)
+        if begin is None:
             if name == b"connection":
                 dropped = _named_in(value)
-        elif _KEY_PREFIX in value:
-            continue
-        elif text == _AUTHORIZATION:
-            authorization = value.decode("latin-1")
-        elif text in found:
-            found[text] = f"{found[text]}, {value.decode('latin-1')}"
-        else:
-            found[text] = value.decode("latin-1")
+        elif _KEY_PREFIX not in value:
+            if begin == _AUTHORIZATION:
+                authorization = value
+            else:
+                lines.append(b"%b%b\r\n" % (begin, value))
     if dropped:
-        found = {name: value for name, value in found.items() if name not in dropped}
-    return found, authorization
+        lines = [line for line in lines if line.partition(b":")[0] not in dropped]
+    return _checked(lines), None if authorization is None or _breaks_lines(authorization) else authorization
+
+
+def _checked(lines: list[bytes]) -> bytes:
+    """The lines as one; without those that a line break in them would make two of."""
+    block = b"".join(lines)
+    if block.count(b"\n") == block.count(b"\r") == len(lines) and b"\0" not in block:
+        return block
+    return b"".join(line for line in lines if not _breaks_lines(line[:-2]))
+
+
+def _breaks_lines(text: bytes) -> bool:
+    return b"\r" in text or b"\n" in text or b"\0" in text
 
 
 def to_client(headers: Iterable[Header]) -> list[Header]:
     """The headers of an answer to pass on, names in lower case. The body is passed on as it is, so its length and its
     encoding stay."""
     found = []
-    dropped: Container[str] = ()
+    dropped: Container[bytes] = ()
     for name, value in headers:
         lower = _returned_name(name)
         if lower is not None:
             found.append((lower, value))
         elif name.lower() == b"connection":
             dropped = _named_in(value)
-    return [each for each in found if each[0].decode("latin-1") not in dropped] if dropped else found
+    return [each for each in found if each[0] not in dropped] if dropped else found
 
 
 @lru_cache(maxsize=_REMEMBERED_NAMES)
-def _sent_name(name: bytes) -> str | None:
+def _line_begin(name: bytes) -> bytes | None:
+    """`name: `, or None for a header that is not sent."""
     lower = name.lower()
-    if lower in _NOT_SENT or lower.startswith(_NOT_SENT_STARTS):
-        return None
-    return lower.decode("latin-1")
+    return None if lower in _NOT_SENT or lower.startswith(_NOT_SENT_STARTS) else lower + b": "
 
 
 @lru_cache(maxsize=_REMEMBERED_NAMES)
@@ -85,7 +94,7 @@ def _returned_name(name: bytes) -> bytes | None:
 
 
 @lru_cache(maxsize=_REMEMBERED_NAMES)
-def _named_in(connection: bytes) -> frozenset[str]:
+def _named_in(connection: bytes) -> frozenset[bytes]:
     """Headers that a Connection header declares to be hop-by-hop (RFC 9110, 7.6.1)."""
-    names = frozenset(part.strip().lower() for part in connection.decode("latin-1").split(","))
-    return names - {"keep-alive", "close", "content-type", "accept-encoding"}
+    names = frozenset(part.strip().lower() for part in connection.split(b","))
+    return names - {b"keep-alive", b"close", b"content-type", b"accept-encoding"}

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
-from aiohttp import ClientError, ClientResponse, http_exceptions
 
 from metier.gateway.protocols import Header
 from metier.gateway.upstreams import failures
 from metier.gateway.upstreams.breaker import NO_TICKET, Breaker, Ticket
 from metier.gateway.upstreams.failures import Failure
+from metier.gateway.upstreams.wire.errors import Broken
+from metier.gateway.upstreams.wire.exchange import Exchange
 
 # An answer that is no stream is held back until this much of it is here, so that a broken one can still be asked again.
 _HELD_BYTES = 2**20
@@ -23,7 +24,7 @@ class Reply:
 
     def __init__(
         self,
-        response: ClientResponse,
+        exchange: Exchange,
         headers: Sequence[Header],
         *,
         upstream: str,
@@ -35,13 +36,13 @@ class Reply:
         ticket: Ticket,
         is_event_stream: bool,
     ) -> None:
-        self.status = response.status
+        self.status = exchange.status
         self.headers = headers
         self.upstream = upstream
         self.model = model
         self.attempts = 1
         self.is_event_stream = is_event_stream
-        self._response = response
+        self._exchange = exchange
         self._idle_timeout_s = idle_timeout_s
         self._deadline = deadline
         self._clock = clock
@@ -94,7 +95,7 @@ class Reply:
         if not self._is_done:
             self._is_done = True
             self._breaker.released(self._ticket)
-            self._response.close()
+            self._exchange.close()
 
     async def _following(self) -> bytes:
         """The next part after `begin`, b"" at the end; tells the breaker what becomes of the answer. Raises ApiError."""
@@ -114,22 +115,22 @@ class Reply:
 
     async def _next(self, timeout_s: float) -> bytes:
         """The next part of the body, or b"". Raises Failure."""
-        content = self._response.content
         left_s = timeout_s
         try:
-            if content.is_eof():
-                chunk = await content.readany()
-            else:
+            chunk = self._exchange.take()
+            if chunk is None:
                 left_s = self._deadline - self._clock()
                 async with asyncio.timeout(min(timeout_s, left_s)):
-                    chunk = await content.readany()
+                    while chunk is None:
+                        await self._exchange.wait()
+                        chunk = self._exchange.take()
         except TimeoutError:
             is_own_fault = timeout_s <= left_s
             what = f"it sent nothing for {timeout_s:g} s" if is_own_fault else "the call's time is over"
             raise Failure(failures.timed_out(self.upstream, what), counts=is_own_fault) from None
-        except (ClientError, http_exceptions.HttpProcessingError, OSError) as error:
-            raise Failure(failures.broken(self.upstream, failures.in_words(error))) from None
-        self._is_done = content.at_eof()
+        except Broken as error:
+            raise Failure(failures.broken(self.upstream, str(error))) from None
+        self._is_done = self._exchange.has_ended
         return chunk
 
     def _is_sound(self) -> bool:

@@ -45,7 +45,7 @@ class PooledUpstreams:
         model: str | None,
         *,
         headers: Sequence[Header],
-        is_stream: bool,
+        is_stream: bool,  # noqa: ARG002 (the answer's own content type tells)
         deadline: float,
         method: Literal["GET", "POST"] = "POST",
     ) -> Reply:
@@ -53,7 +53,7 @@ class PooledUpstreams:
         if not targets:
             raise failures.unknown_model(str(model))
         sent_headers, authorization = to_upstream(headers)
-        call = Outgoing(method, path, sent_headers, authorization, is_stream, deadline)
+        call = Outgoing(method, path, sent_headers, authorization, deadline)
         return await _Sending(self._endpoints, call, self._clock, self._rng).run(targets, body, model)
 
     def price_usd(self, upstream: str, model: str | None, input_tokens: int, output_tokens: int) -> float | None:
