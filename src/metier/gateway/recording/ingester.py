@@ -156,9 +156,7 @@ class Ingester:
             was_alive = stream.is_alive()
             portion = self._bring_in(database, stream)
             if portion.lines or portion.n_missing:
-                is_busy = (
-                    is_busy or not was_alive or len(portion.lines) >= MAX_LINES or portion.n_bytes >= MAX_BYTES // 2
-                )
+                is_busy = is_busy or portion.has_more or not was_alive
             elif not was_alive:
                 self._end(database, stream)
         return is_busy

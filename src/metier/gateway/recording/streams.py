@@ -14,12 +14,13 @@ from metier.gateway.recording.journal import SUFFIX
 
 class Portion(NamedTuple):
     """Lines read: those from number `first` on (each with its line end), `n_missing` lines that should stand before them
-    and are not on disk, and the bytes that all of it takes."""
+    and are not on disk, the bytes that all of it takes, and whether more can be read at once."""
 
     first: int
     lines: list[bytes]
     n_missing: int
     n_bytes: int
+    has_more: bool = False
 
     @property
     def after(self) -> int:
@@ -69,7 +70,8 @@ class Stream:
                 if self._at <= self.position:
                     continue  # in the database already
                 old = max(0, self.position - first)
-                return Portion(first + old, lines[old:], n_missing, sum(map(len, lines[old:])))
+                has_more = n_bytes > max_bytes // 2 or len(lines) == max_lines or self._start != starts[-1]
+                return Portion(first + old, lines[old:], n_missing, sum(map(len, lines[old:])), has_more)
             following = next((start for start in starts if start > (self._start or 0)), None)
             if following is None:
                 break
