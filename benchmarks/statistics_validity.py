@@ -41,6 +41,7 @@ from metier.statistics.paired import (
 )
 from metier.statistics.power import paired_items_for_non_inferiority, paired_items_for_superiority
 from metier.statistics.risk_control import certify, threshold_walk
+from metier.statistics.sequential import confidence_sequence, e_process
 from metier.statistics.verdict import judge
 
 Kind = Literal["coverage", "coverage, conservative", "error rate", "power"]
@@ -399,6 +400,26 @@ def curves(draws: int, rng: np.random.Generator) -> Iterator[Row]:
     )
 
 
+def sequences(draws: int, rng: np.random.Generator) -> Iterator[Row]:
+    looks = 2000
+    for allowed in (0.02, 0.05, 0.2):
+        outcomes = rng.random((draws, looks)) < allowed
+        revoked = e_process(outcomes, allowed).max(axis=1) >= 20
+        yield row("Certificate revoked in error", f"true rate {allowed}, {looks:,} looks", "error rate", 0.05, revoked)
+    for rate in (0.1, 0.15):
+        outcomes = np.concatenate([rng.random((draws, 1000)) < 0.02, rng.random((draws, 1000)) < rate], axis=1)
+        e_values = e_process(outcomes, 0.05)
+        found = (e_values[:, :1000].max(axis=1) < 20) & (e_values.max(axis=1) >= 20)
+        setting = f"0.05 allowed; 0.02, after 1,000 looks {rate}"
+        yield row("Certificate revoked within 1,000 looks of drift", setting, "power", 0.8, found)
+    wrong = np.cumsum(rng.random((draws, 300)) < 0.05, axis=1)
+    # The bounds of a running count are the same in every run.
+    bounds = {(k, n): confidence_sequence(k, n) for n in range(1, 301) for k in np.unique(wrong[:, n - 1]).tolist()}
+    always = [all(covers(bounds[k, n], 0.05) for n, k in enumerate(run, 1)) for run in wrong.tolist()]
+    setting = "rate 0.05, all of 300 looks"
+    yield row("Confidence sequence of the realised error", setting, "coverage, conservative", 0.95, np.array(always))
+
+
 _RNG = np.random.default_rng(0)
 MIXED_DIFFICULTY = np.sort(0.7 * _RNG.random(2_000_000) + 0.3 * _RNG.random(2_000_000))
 """Distribution of an item's difficulty plus the luck of one training run: its quantiles turn an error rate into a bar.
@@ -414,6 +435,7 @@ PARTS = {
     "planning": planning,
     "certificates": certificates,
     "curves": curves,
+    "sequences": sequences,
 }
 
 
