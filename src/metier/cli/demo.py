@@ -12,8 +12,12 @@ import typer
 from rich.markup import escape
 from rich.rule import Rule
 
+from metier.artefacts.policies import Policy
 from metier.artefacts.tasks import Audit, OutputKind
 from metier.cli import stages
+from metier.cli.demo_gateway import serve_demo
+from metier.cli.lookup import latest_dataset, latest_of
+from metier.cli.promoting import promote
 from metier.cli.session import session
 from metier.cli.terminal import err, out
 from metier.cli.traffic import print_audit, print_import
@@ -30,6 +34,7 @@ _LOG = "calls.jsonl"
 # Spans that make it a bill worth looking at: 300,000 calls a month for the desk, 240,000 for clinc150.
 _DAYS = {"support": 1.9, "clinc150": 3.0}
 _BAD_EVERY = 500  # a few lines for the quarantine
+_SERVED = 400  # calls sent through the gateway
 _SETTINGS = """\
 # Settings of the demo; `metier init` elsewhere shows all there are.
 [project]
@@ -49,6 +54,11 @@ max_tokens = 48
 backend = "replay"
 # The answers in this log are made up, so they must not bear a real model's name in the report.
 model = "made-up frontier"
+
+# At the gateway: keep what the certificate allows, and let the frontier answer 5% of that too, to measure the error.
+[route]
+mode = "route"
+audit_share = 0.05
 """
 
 
@@ -92,6 +102,12 @@ def demo_command(
         task = _biggest_label_task(audit)
         _step(f"metier run {task}")
         report = run_stages(at, task)
+        policy = latest_of(at, "policy", latest_dataset(at, task).manifest)
+        if policy is not None and cast(Policy, policy.artefact).certificate is not None:
+            _step(f"metier promote {task}")
+            promote(at, task)
+            _step("metier serve")
+            serve_demo(at, task, folder / FILE_NAME, _SERVED, seed)
     _step("what next")
     out.print(f"Open [bold]{escape(str(report))}[/] in a browser.", soft_wrap=True, highlight=False)
     out.print(

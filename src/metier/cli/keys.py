@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -69,7 +69,11 @@ def revoke_command(
     )
 
 
-KEY_COMMANDS = {"create": create_command, "list": list_command, "revoke": revoke_command}
+KEY_COMMANDS: dict[str, Callable[..., None]] = {
+    "create": create_command,
+    "list": list_command,
+    "revoke": revoke_command,
+}
 
 
 @contextmanager

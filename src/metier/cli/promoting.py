@@ -50,13 +50,22 @@ def promote_command(
             before = aliases.read(task)
             if before is not None and before.previous is not None:
                 _certificate(at, at.store.manifest("policy", before.previous))
-            alias = aliases.roll_back(task, at.now())
+            _print(at, aliases.roll_back(task, at.now()))
         else:
-            manifest = _chosen(at, task, policy)
-            _certificate(at, manifest)
-            alias = aliases.promote(str(manifest.task), manifest.id, at.now())
-        for line in _described(at, alias):
-            out.print(line, highlight=False, soft_wrap=True)
+            promote(at, task, policy)
+
+
+def promote(at: Session, task: str, policy: str | None = None) -> None:
+    """Make a policy, by default the newest certified one, its task's champion, and say so. Raises as `_chosen` and
+    `_certificate` do."""
+    manifest = _chosen(at, task, policy)
+    _certificate(at, manifest)
+    _print(at, AliasStore(at.store.root).promote(str(manifest.task), manifest.id, at.now()))
+
+
+def _print(at: Session, alias: Alias) -> None:
+    for line in _described(at, alias):
+        out.print(line, highlight=False, soft_wrap=True)
 
 
 def champions(root: Path) -> dict[str, str]:
