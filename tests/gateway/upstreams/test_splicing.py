@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.gateway.upstreams.splicing import with_model
@@ -36,6 +36,7 @@ def spaced(draw, mark):
     return draw(SPACE).encode() + mark + draw(SPACE).encode()
 
 
+@settings(deadline=None)
 @given(bodies(), NAMES, NAMES)
 def test_every_other_byte_stays(pattern, old, new):
     # JSON has no raw NUL, so the gaps are the only ones.
@@ -45,6 +46,7 @@ def test_every_other_byte_stays(pattern, old, new):
     assert orjson.loads(after)["model"] == new
 
 
+@settings(deadline=None)
 @given(VALUES.map(lambda value: {"messages": value}), NAMES)
 def test_nested_names_are_not_touched(request, new):
     body = orjson.dumps(request)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
+from urllib.parse import quote
 
 from metier.gateway.upstreams import failures
 from metier.gateway.upstreams.breaker import Breaker, Ticket
@@ -47,10 +49,11 @@ class Endpoint:
 
     async def attempt(self, call: Outgoing, body: bytes, model: str | None, ticket: Ticket) -> Reply:
         """An answer whose body has begun. Raises Failure."""
+        began = self._clock()
         exchange = await self._exchange(call, self._request(call, body))
         try:
             reply = self._reply(exchange, call, model, ticket)
-            await reply.begin(self.options.first_byte_timeout_s, is_whole=not reply.is_event_stream)
+            await reply.begin(began + self.options.first_byte_timeout_s, is_whole=not reply.is_event_stream)
         except BaseException:
             exchange.close()
             raise
@@ -65,7 +68,7 @@ class Endpoint:
         authorization = self._authorization or call.authorization
         return b"".join(
             (
-                b"%b %b%b HTTP/1.1\r\n" % (call.method.encode(), address.prefix, call.path.encode()),
+                b"%b %b%b HTTP/1.1\r\n" % (call.method.encode(), address.prefix, _target(call.path)),
                 address.headers,
                 call.headers,
                 b"" if authorization is None else b"authorization: %b\r\n" % authorization,
@@ -112,3 +115,9 @@ class Endpoint:
             ticket=ticket,
             is_event_stream=kind.startswith(b"text/event-stream"),
         )
+
+
+@lru_cache(maxsize=64)
+def _target(path: str) -> bytes:
+    """The path as a request line can hold it."""
+    return quote(path, safe="/?&=:,%").encode()

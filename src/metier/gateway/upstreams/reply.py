@@ -51,9 +51,9 @@ class Reply:
         self._held: list[bytes] = []
         self._is_done = False
 
-    async def begin(self, first_byte_timeout_s: float, *, is_whole: bool) -> None:
-        """Wait for the first part of a stream, or for a whole answer up to a MiB. Raises Failure."""
-        size, timeout_s = 0, first_byte_timeout_s
+    async def begin(self, latest: float, *, is_whole: bool) -> None:
+        """Take in the first part of a stream, which comes by `latest`, or a whole answer up to a MiB. Raises Failure."""
+        size, timeout_s = 0, latest - self._clock()
         while not self._is_done:
             chunk = await self._next(timeout_s)
             self._held.append(chunk)
@@ -126,7 +126,7 @@ class Reply:
                         chunk = self._exchange.take()
         except TimeoutError:
             is_own_fault = timeout_s <= left_s
-            what = f"it sent nothing for {timeout_s:g} s" if is_own_fault else "the call's time is over"
+            what = f"it sent nothing for {timeout_s:.3g} s" if is_own_fault else "the call's time is over"
             raise Failure(failures.timed_out(self.upstream, what), counts=is_own_fault) from None
         except Broken as error:
             raise Failure(failures.broken(self.upstream, str(error))) from None

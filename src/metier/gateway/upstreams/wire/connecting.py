@@ -14,6 +14,7 @@ from metier.gateway.upstreams.wire.errors import NotConnected, in_words
 
 # The next address of a name is tried after this long (RFC 8305, 5).
 _NEXT_ADDRESS_S = 0.25
+_KEEP_ALIVE_S = 60
 _MAX_PROXY_HEAD_BYTES = 2**14
 
 
@@ -40,6 +41,10 @@ async def _socket(loop: asyncio.AbstractEventLoop, place: Address | Proxy) -> so
     found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     connection = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S, loop=loop)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A model may think for many minutes; signs of life keep firewalls from forgetting the connection.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEP_ALIVE_S)
     return connection
 
 

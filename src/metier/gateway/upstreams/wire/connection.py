@@ -53,7 +53,10 @@ class Connection(asyncio.Protocol):
         """Send `request`; returns once the answer's head is here. Raises Broken."""
         self._reset()
         self.is_reusable = False
-        self._transport.write(request)
+        if not self.is_open:  # it is told of a loss only once
+            self._error = Broken("it closed the connection")
+        else:
+            self._transport.write(request)
         while not self._has_head:
             await self.wait()
 
@@ -165,6 +168,6 @@ class Connection(asyncio.Protocol):
             self._n_waiting_bytes += len(body)
 
     def on_message_complete(self) -> None:
-        if self._has_head and not self.has_ended:
+        if self._has_head and not self.has_ended and self.status != _SWITCHING:
             self.has_ended = True
             self.is_reusable = self._parser.should_keep_alive()

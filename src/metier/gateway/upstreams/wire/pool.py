@@ -23,7 +23,6 @@ class Pool:
         self._free = asyncio.Semaphore(max_connections)
         self._idle: deque[Connection] = deque()  # the one used last on the right
         self._all: set[Connection] = set()
-        self._gone: asyncio.Event | None = None
 
     async def admit(self) -> None:
         """Wait for one's turn; each turn ends with `leave`."""
@@ -42,7 +41,8 @@ class Pool:
         """A new connection. Raises NotConnected."""
         connection = Connection(self._all.discard)
         await connected(self._address, connection)
-        self._all.add(connection)
+        if connection.is_open:
+            self._all.add(connection)
         return connection
 
     def leave(self, connection: Connection | None) -> None:
