@@ -369,3 +369,47 @@ def test_the_watching_thread_takes_over_a_promotion_and_a_signal(shop: Shop) -> 
 
 def test_an_alias_is_what_the_store_says(shop: Shop) -> None:
     assert shop.aliases.read(TASK) == Alias(TASK, shop.policy_id, None, "2026-01-01T00:00:00+00:00")
+
+
+def test_a_revocation_outlives_the_database_that_held_it(shop: Shop, tmp_path: Path) -> None:
+    path = tmp_path / "traffic.db"
+    location = f"sqlite:///{path}"
+    holder = shop.holder(ledger=DatabaseLedger(location))
+    database = open_database(location)
+    with writing(database.engine) as connection:
+        add_revocation(connection, Revocation(shop.policy_id, TASK, 1.0, 21.0, 40, 9, "because"))
+    holder.refresh()
+    assert holder.decide(request(), "mtr-1").reason is Reason.REVOKED
+    database.close()
+    for left in tmp_path.glob("traffic.db*"):
+        left.unlink()
+    holder.refresh()
+    fresh = open_database(location)
+    with writing(fresh.engine) as connection:
+        add_revocation(connection, Revocation("another", TASK, 2.0, 21.0, 40, 9, "because"))
+    holder.refresh()
+    assert holder.table.revoked == {shop.policy_id, "another"}
+    assert holder.decide(request(), "mtr-1").reason is Reason.REVOKED
+    fresh.close()
+    holder.close()
+
+
+def test_a_ledger_that_hangs_delays_no_promotion(shop: Shop) -> None:
+    is_over, hangs = threading.Event(), threading.Event()
+
+    class Hanging(Switched):
+        def read(self, policy_ids: Collection[str]) -> Findings:
+            if hangs.is_set():
+                is_over.wait(_WAIT_S)
+            return super().read(policy_ids)
+
+    holder = RouterHolder(shop.store, lambda _: RouteSettings(mode="route"), Hanging())
+    holder.start()
+    hangs.set()
+    try:
+        strict = shop.policy(threshold=1.0)
+        shop.aliases.promote(TASK, strict, "now")
+        until(lambda: holder.states()[TASK].champion == strict)
+    finally:
+        is_over.set()
+        holder.close()

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from metier.gateway.calls import Decision
@@ -27,6 +28,7 @@ RETRY_S = 30.0
 # A database that is away longer than this is reported; the gateway goes on with the revocations it knows.
 GRACE_S = 60.0
 REVOKED_FILE = "revoked.json"
+_JOIN_S = 10.0
 
 
 class Event(Protocol):
@@ -41,7 +43,7 @@ def no_event(event: str, level: Any = "info", **fields: Any) -> None:
 
 class RouterHolder:
     """Implements gateway.protocols.Router over a table that can be exchanged while calls are under way: each call keeps the
-    one it began with. `start` watches aliases and revocations in a thread of its own until `close`."""
+    one it began with. `start` watches aliases and revocations in threads of its own until `close`."""
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class RouterHolder:
         self._wake = threading.Event()
         self._is_closed = False
         self._is_asked_to_reload = False
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     # Router of gateway.protocols
 
@@ -99,17 +101,23 @@ class RouterHolder:
         return self._router.table
 
     def start(self) -> None:
-        """Load the table, then keep it up to date in a daemon thread."""
+        """Load the table, then keep it up to date in daemon threads: a database that hangs delays no promotion. From now on
+        this process does linear algebra in one thread: calls side by side use the cores better than one small product."""
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # comes with scikit-learn
+
+        threadpool_limits(limits=1)
         self.refresh()
-        self._thread = threading.Thread(target=self._watch, name="metier-routing", daemon=True)
-        self._thread.start()
+        for name, look in (("aliases", self.look_at_aliases), ("ledger", self.read_ledger)):
+            thread = threading.Thread(target=self._watch, args=(name, look), name=f"metier-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def close(self) -> None:
         """Stop watching; calls under way are not disturbed."""
         self._is_closed = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
+        for thread in self._threads:
+            thread.join(_JOIN_S)
         if self._ledger is not None:
             self._ledger.close()
 
@@ -135,11 +143,15 @@ class RouterHolder:
 
     def refresh(self) -> None:
         """Look once at the aliases and at the database, and take over what has changed."""
+        self.look_at_aliases()
+        self.read_ledger()
+
+    def look_at_aliases(self) -> None:
+        """Reload where an alias has changed, where it was asked for, or where a fault is due to be tried again."""
         is_asked, self._is_asked_to_reload = self._is_asked_to_reload, False
         is_due = bool(self.table.faults) and self._clock() - self._loaded_at >= RETRY_S
         if is_asked or is_due or self._aliases.fingerprint() != self._fingerprint:
             self.reload()
-        self._read_ledger()
 
     # For others to show
 
@@ -148,7 +160,7 @@ class RouterHolder:
         return tuple(self.table.routes)
 
     def states(self) -> dict[str, TaskState]:
-        """Every task's state, for /readyz and the start-up lines."""
+        """Every task's state, for the start-up lines."""
         return task_states(self.table)
 
     def faults(self) -> dict[str, str]:
@@ -168,18 +180,19 @@ class RouterHolder:
 
     # Watching
 
-    def _watch(self) -> None:
+    def _watch(self, name: str, look: Callable[[], None]) -> None:
         while True:
             self._wake.wait(POLL_S)
             self._wake.clear()
             if self._is_closed:
                 return
             try:
-                self.refresh()
+                look()
             except Exception as problem:  # the table in use goes on serving, and the next look may go well
-                _LOG.warning("looking for new champions failed: %s: %s", type(problem).__name__, problem)
+                _LOG.warning("looking at the %s failed: %s: %s", name, type(problem).__name__, problem)
 
-    def _read_ledger(self) -> None:
+    def read_ledger(self) -> None:
+        """Take over new revocations and audits; where the database is away, what is known goes on to hold."""
         if self._ledger is None:
             return
         in_use = [route.champion.policy_id for route in self.table.routes.values() if route.champion is not None]
@@ -195,15 +208,18 @@ class RouterHolder:
 
     def _take(self, findings: Findings) -> None:
         with self._swap:
-            self._findings, before = findings, self.table.revoked
-            if findings.revoked == before:
+            # A revocation is for good, also where the database lost it.
+            before = self._findings.revoked
+            revoked = before | findings.revoked
+            self._findings = replace(findings, revoked=revoked)
+            if revoked == before:
                 return
-            self._put(with_revocations(self.table, findings.revoked))
+            self._put(with_revocations(self.table, revoked))
         for route in self.table.routes.values():
-            if route.champion is not None and route.champion.policy_id in findings.revoked - before:
+            if route.champion is not None and route.champion.policy_id in revoked - before:
                 self._event("certificate_revoked", "warning", task=route.task, policy=route.champion.policy_id)
         try:
-            remember(self._memory, findings.revoked)
+            remember(self._memory, revoked)
         except OSError as problem:
             _LOG.warning("%s cannot be written: %s", self._memory, problem)
 

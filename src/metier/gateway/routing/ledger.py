@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from metier.errors import StoreAway
 from metier.gateway.realised import Evidence
 from metier.store.aliases import write_atomically
 from metier.store.audits import read_audits
@@ -56,9 +57,16 @@ class DatabaseLedger:
     _seen: dict[str, tuple[int, Evidence]] = field(default_factory=dict)
 
     def read(self, policy_ids: Collection[str]) -> Findings:
-        """Revocations, and the evidence on these policies."""
+        """Revocations, and the evidence on these policies. A file that was replaced is opened, and read, anew."""
         if self._database is None:
-            self._database = open_database(self.location)
+            # The ingester makes the file; what is made here would hide that the true one is away.
+            self._database = open_database(self.location, create=False)
+        try:
+            self._database.require_in_place()
+        except StoreAway:
+            self.close()
+            self._seen.clear()
+            raise
         with self._database.reading() as connection:
             revoked = frozenset(read_revocations(connection))
             for policy_id in policy_ids:
@@ -71,4 +79,5 @@ class DatabaseLedger:
     def close(self) -> None:
         """Close the connections."""
         if self._database is not None:
-            self._database.engine.dispose()
+            self._database.close()
+            self._database = None

@@ -85,8 +85,11 @@ class TableRouter:
 
     def _recognise(self, request: Mapping[str, Any]) -> Recognised | None:
         glanced = self._glanced
-        if glanced is not None and glanced[0] is request and glanced[1].is_sure:
-            return glanced[1].found
+        if glanced is not None and glanced[0] is request:
+            # A request may be large: it is not held longer than needed.
+            self._glanced = None
+            if glanced[1].is_sure:
+                return glanced[1].found
         return self.table.recognise(request.get("messages"), request.get("model"))
 
 

@@ -1,7 +1,8 @@
-"""What a routing table looks like from outside: for /readyz, the start-up lines and the metrics."""
+"""What a routing table looks like from outside: for the start-up lines, the log and the metrics."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -37,8 +38,8 @@ def realised_errors(table: RoutingTable, evidence: Mapping[str, Evidence]) -> It
         if champion is None or allowed is None:
             continue
         found = evidence.get(champion.policy_id, Evidence())
-        is_revoked = champion.policy_id in table.revoked
-        yield RealisedError(route.task, found.error().estimate, allowed, found.e_value, is_revoked)
+        error = found.n_wrong / found.n if found.n else math.nan
+        yield RealisedError(route.task, error, allowed, found.e_value, champion.policy_id in table.revoked)
 
 
 def changes(old: RoutingTable, new: RoutingTable) -> Iterator[tuple[str, str | None, str | None]]:
