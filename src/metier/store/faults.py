@@ -64,7 +64,7 @@ def _explain(location: str, problem: DBAPIError, busy_timeout_s: float) -> Metie
         return StoreBusy(
             f"{location}: another process has been writing for over {busy_timeout_s:g} s; try again later."
         )
-    if code in _REFUSED or any(part in message for part in _REFUSED_MESSAGES):
+    if code in _REFUSED or (not code and any(part in message for part in _REFUSED_MESSAGES)):
         return StoreAway(
             f"{location}: the database does not let us in: {message}. Check the user, PGPASSWORD and the database's name."
         )

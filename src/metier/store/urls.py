@@ -23,9 +23,13 @@ def masked(location: str | Path) -> str:
     if "://" not in text:
         return text
     try:
-        text = make_url(text).render_as_string(hide_password=True)
+        url = make_url(text)
     except (ArgumentError, ValueError):
         text = _CREDENTIALS.sub(r"\1***@", text)
+    else:
+        # An @ in a password makes its end look like the host.
+        is_cut = url.host is not None and "@" in url.host
+        text = _CREDENTIALS.sub(r"\1***@", text) if is_cut else url.render_as_string(hide_password=True)
     return _QUERY_PASSWORD.sub(r"\1***", text)
 
 
