@@ -25,7 +25,7 @@ from metier.gateway.settings import UpstreamSettings
 from metier.gateway.upstreams import open_upstreams
 from metier.labs.upstream import Behaviour, RunningUpstream, running_upstream
 
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 PASSED = Decision(Route.PASSED, Reason.NOT_RECOGNISED)
 
 

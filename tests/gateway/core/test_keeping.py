@@ -216,7 +216,9 @@ def test_a_slow_decision_is_made_beside_the_event_loop(gateway: Any) -> None:
 
 
 def test_an_escalated_call_says_why(gateway: Any) -> None:
-    gateway.router.decision = Decision(Route.ESCALATED, Reason.LOW_SCORE, "intents", Mode.ROUTE, score=0.3, threshold=0.8)
+    gateway.router.decision = Decision(
+        Route.ESCALATED, Reason.LOW_SCORE, "intents", Mode.ROUTE, score=0.3, threshold=0.8
+    )
     headers = post(gateway).headers
     assert (headers["x-metier-route"], headers["x-metier-reason"]) == ("escalated", "low_score")
     assert headers["x-metier-score"] == "0.3"

@@ -61,6 +61,7 @@ class Supervisor:
     def run(self) -> None:
         """Raises MetierError where the gateway cannot start."""
         serve = self._setup.serve
+        self._setup.store.mkdir(parents=True, exist_ok=True)
         require_key(serve.host, self._setup.traffic_url)
         listener = bind(serve.host, serve.port)
         self._logs = open_logs(serve.log)
@@ -185,7 +186,7 @@ class Supervisor:
             forget_process(self._metrics, pid)
 
     def _announce_once(self, listener: socket.socket) -> None:
-        reports = [child.report for child in self._children if child.report is not None]
+        reports = [child.report for child in self._children if child.report is not None and child.report.error is None]
         if self._is_announced or len(reports) < len(self._children):
             return
         self._is_announced = True
