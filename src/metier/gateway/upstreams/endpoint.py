@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
@@ -28,8 +28,8 @@ class Outgoing:
 
     method: Literal["GET", "POST"]
     path: str
-    headers: bytes
-    authorization: bytes | None
+    headers: bytes = field(repr=False)
+    authorization: bytes | None = field(repr=False)
     deadline: float
 
 
