@@ -147,7 +147,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     given = options(__doc__, _add_options)
     repeats = given.repeats or (2 if given.quick else 5)
-    project = projects.made(given.project)
+    project = projects.made(given.project, given.students)
     with work_folder() as folder:
         found = {
             student: measure(project, student, folder, repeats, given.block_s or (2.0 if given.quick else 8.0))

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,9 @@ class Project:
             return [orjson.loads(line)["request"] for line in file]
 
 
-def made(folder: Path) -> Project:
-    """The project in `folder`, made where it is not. Raises NotFound where clinc150 is not there."""
+def made(folder: Path, students: Sequence[str]) -> Project:
+    """The project in `folder` with these students' specialists, made where they are not. Raises NotFound where clinc150 is
+    not there."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / _LOG
     if not log.exists():
@@ -66,9 +68,9 @@ def made(folder: Path) -> Project:
     command(folder, "audit")
     task = _task(folder)
     command(folder, "curate", task)
-    command(folder, "train", task)
     policies = {}
-    for student in (LINEAR, ENCODER):
+    for student in students:
+        command(folder, "train", task, "--students", student)
         command(folder, "calibrate", task, "--student", student)
         policies[student] = _newest(folder, "policy")
     return Project(folder, task, policies)

@@ -149,7 +149,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def main() -> None:
     given = options(__doc__, _add_options)
-    project = projects.made(given.project)
+    project = projects.made(given.project, (projects.LINEAR,))
     with work_folder() as folder:
         result = measure(project, folder, given.calls or (15_000 if given.quick else N))
     finish(result, show(result), given.out, problems(result))
