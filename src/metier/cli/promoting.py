@@ -44,7 +44,9 @@ def promote_command(
         aliases = AliasStore(at.store.root)
         if off:
             alias = aliases.retire(task, at.now())
-            out.print(f"{task}: no champion; before, {alias.previous}. {_SOON}", markup=False, highlight=False)
+            out.print(
+                f"{task}: no champion; before, {alias.previous}. {_SOON}", markup=False, highlight=False, soft_wrap=True
+            )
             return
         if rollback:
             before = aliases.read(task)

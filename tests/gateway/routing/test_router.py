@@ -283,6 +283,41 @@ def test_a_label_may_stand_under_any_key_that_the_kept_answer_has_it_under(shop:
     assert not router.same_answer(kept, '{"name":"reject","arguments":{"label":"money_transfer"}}')
 
 
+def test_the_first_look_finds_what_recognition_finds(shop: Shop) -> None:
+    """Wherever it is sure: exact prompts, rewordings, prompts with more or less in them, with one audit and with two."""
+    prompts = [
+        request(),
+        request("  two\n\nlines "),
+        request(""),
+        {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+    ]
+    prompts += [
+        {"model": TASK, "messages": request()["messages"]},
+        {"model": "m", "messages": request()["messages"][1:]},
+    ]
+    for old, new in (
+        ("Read", "Do read"),
+        (SYSTEM, SYSTEM + " Thanks."),
+        ("Message: ", "message: "),
+        (SYSTEM, "You help."),
+    ):
+        given = request()
+        given["messages"] = [{**one, "content": one["content"].replace(old, new)} for one in given["messages"]]
+        prompts.append(given)
+    holder = shop.holder()
+    n_sure = 0
+    for newer in ((), ("topics", "invoices")):
+        if newer:
+            shop.audit("2026-02-01T00:00:00+00:00", *newer)
+        table = holder.reload()
+        for given in prompts:
+            glance = table.glance(given["messages"], given["model"])
+            n_sure += glance.is_sure
+            if glance.is_sure:
+                assert glance.found == table.recognise(given["messages"], given["model"])
+    assert n_sure >= 10
+
+
 def test_a_short_exact_call_of_a_fast_specialist_needs_no_thread(shop: Shop) -> None:
     router = shop.holder()
     champion = router.table.routes[TASK].champion

@@ -13,6 +13,7 @@ from metier.gateway.routing.champions import Champion, load_champion
 from metier.gateway.routing.table import AuditRecogniser, RoutingTable, TaskRoute, task_route
 from metier.gateway.settings import RouteSettings
 from metier.mining.recognition import Recogniser, build_recogniser
+from metier.mining.units import OPEN_ENDED_ID
 from metier.store.aliases import Alias, AliasStore, read_alias
 from metier.store.folders import ArtefactStore
 
@@ -136,7 +137,9 @@ def _recognisers(
         except Exception as problem:  # its tasks are not recognised, so their calls pass; the others are served
             faults[f"audit {manifest.id}"] = f"{problem} The calls of its tasks are passed on."
             continue
-        found.append(_Known(manifest, recogniser, frozenset(row.task.name for row in audit.tasks)))
+        # Open questions are never recognised, so nothing is to be routed.
+        tasks = frozenset(row.task.name for row in audit.tasks if row.task.id != OPEN_ENDED_ID)
+        found.append(_Known(manifest, recogniser, tasks))
     return found
 
 

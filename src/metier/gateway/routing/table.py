@@ -10,6 +10,7 @@ from metier.gateway.routing.champions import Champion
 from metier.gateway.settings import RouteSettings
 from metier.mining.prompts import prompt_of
 from metier.mining.recognition import Recognised, Recogniser
+from metier.mining.units import OPEN_ENDED_ID
 
 # Reading a longer prompt takes a millisecond by itself.
 LONG_CHARS = 100_000
@@ -112,9 +113,11 @@ class RoutingTable:
                 continue
             place, text = matched
             owners = wordings.owners[place]
-            if len(owners) > 1 or (owners[0].name not in one.own and len(self.recognisers) > 1):
-                return _UNSURE
             task = owners[0]
+            if len(owners) == 1 and task.id == OPEN_ENDED_ID:
+                continue
+            if len(owners) > 1 or (task.name not in one.own and len(self.recognisers) > 1):
+                return _UNSURE
             is_own = task.name in one.own
             found = Recognised(task.name, task.id, wordings.templates[place].id, text, is_own, prompt.has_image)
             return Glance(True, found, False)
