@@ -33,7 +33,7 @@ def last_user_text(request: Mapping[str, Any]) -> str:
     if not isinstance(messages, list):
         return ""
     for message in reversed(messages):
-        if isinstance(message, dict) and message.get("role") == "user":
+        if isinstance(message, dict) and message.get("role", "user") == "user":
             return _content(message.get("content"))
     return ""
 
