@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from metier.gateway.calls import Caller, CallRecord, Decision
+from metier.gateway.calls import AuditOutcome, Caller, CallRecord, Decision
 
 Header = tuple[bytes, bytes]
 
@@ -116,7 +116,11 @@ class Recorder(Protocol):
     """Takes what is to be remembered; never blocks, never raises, and counts what it had to drop (gateway.recording)."""
 
     def record(self, record: CallRecord) -> None:
-        """Keep a finished call as a Trace (redacted), its cost as the key's spend, and its audit outcome, if any."""
+        """Keep a finished call as a Trace (redacted), and its cost as the key's spend."""
+        ...
+
+    def audited(self, outcome: AuditOutcome) -> None:
+        """Keep what the audit of a call found that `record` got before; its cost, too, is the key's spend."""
         ...
 
     async def judge(self, response_id: str, feedback: str | None, correction: str | None) -> bool:
@@ -138,8 +142,12 @@ class Telemetry(Protocol):
 
     def finished(self, record: CallRecord, token: object) -> None: ...
 
+    def audited(self, outcome: AuditOutcome) -> None:
+        """The audit of a kept answer has come to its end, after `finished` of its call."""
+        ...
+
     def headers_for(self, token: object) -> Mapping[str, str]:
-        """Headers (lower-case names) that the upstream call carries instead of the client's own: traceparent, tracestate."""
+        """Headers (lower-case names) that the upstream call carries instead of the client's: traceparent, tracestate."""
         ...
 
     def exposition(self) -> tuple[bytes, str]:

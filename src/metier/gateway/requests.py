@@ -67,9 +67,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _lenient(body: bytes, fault: orjson.JSONDecodeError) -> Any:
-    """JSON that orjson refuses though upstreams may take it: half of a surrogate pair, as a cut emoji leaves it, and numbers
-    of any length. What is remembered of the call has U+FFFD and text in their place; what is sent on is the body as it
-    came."""
+    """JSON that orjson refuses though upstreams may take it: half of a surrogate pair, as a cut emoji leaves it, and
+    numbers of any length. What is remembered of the call has U+FFFD and text in their place; what is sent on is the body
+    as it came."""
     try:
         value = json.loads(body, parse_constant=_refuse, parse_int=_whole, parse_float=_real)
         text = json.dumps(value, ensure_ascii=False)

@@ -17,9 +17,9 @@ import uvloop
 
 from metier.gateway.app import build_app
 from metier.gateway.background import Background
-from metier.gateway.calls import ANONYMOUS, Caller, CallRecord, Decision, Reason, Route
-from metier.gateway.chat import Parts
+from metier.gateway.calls import ANONYMOUS, AuditOutcome, Caller, CallRecord, Decision, Reason, Route
 from metier.gateway.errors import ApiError
+from metier.gateway.parts import Parts
 from metier.gateway.process.server import Server, build_server, listen
 from metier.gateway.settings import UpstreamSettings
 from metier.gateway.upstreams import open_upstreams
@@ -70,10 +70,14 @@ class Book:
     """Keeps every record, and knows the answers by id."""
 
     records: list[CallRecord] = field(default_factory=list)
+    audits: list[AuditOutcome] = field(default_factory=list)
     judgements: list[tuple[str, str | None, str | None]] = field(default_factory=list)
 
     def record(self, record: CallRecord) -> None:
         self.records.append(record)
+
+    def audited(self, outcome: AuditOutcome) -> None:
+        self.audits.append(outcome)
 
     async def judge(self, response_id: str, feedback: str | None, correction: str | None) -> bool:
         if response_id not in {id_ for record in self.records for id_ in (record.response_id, record.trace_id)}:
@@ -86,11 +90,19 @@ class Book:
 
     def wait(self, n: int = 1) -> list[CallRecord]:
         """The first `n` records, once they are there: they are written after the client has its answer."""
-        until = time.monotonic() + PATIENCE_S
-        while len(self.records) < n:
-            assert time.monotonic() < until, f"{len(self.records)} of {n} records"
-            time.sleep(0.002)
-        return self.records
+        return _awaited(self.records, n)
+
+    def wait_for_audits(self, n: int = 1) -> list[AuditOutcome]:
+        """The first `n` outcomes of audits."""
+        return _awaited(self.audits, n)
+
+
+def _awaited[T](found: list[T], n: int) -> list[T]:
+    until = time.monotonic() + PATIENCE_S
+    while len(found) < n:
+        assert time.monotonic() < until, f"{len(found)} of {n} are there"
+        time.sleep(0.002)
+    return found
 
 
 class Tally:
@@ -99,6 +111,7 @@ class Tally:
     def __init__(self) -> None:
         self.began_with: list[Mapping[str, str]] = []
         self.finished_with: list[CallRecord] = []
+        self.audited_with: list[AuditOutcome] = []
 
     def began(self, record: CallRecord, headers: Mapping[str, str]) -> object:
         self.began_with.append(headers)
@@ -106,6 +119,9 @@ class Tally:
 
     def finished(self, record: CallRecord, token: object) -> None:
         self.finished_with.append(record)
+
+    def audited(self, outcome: AuditOutcome) -> None:
+        self.audited_with.append(outcome)
 
     def headers_for(self, token: object) -> Mapping[str, str]:
         return {"traceparent": f"00-trace-{token}"}

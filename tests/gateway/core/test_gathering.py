@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -34,7 +35,7 @@ def sse(events: list[dict[str, Any]], end: bytes = b"\n") -> bytes:
 def gathered(data: bytes, cuts: list[int], path: str = CHAT) -> Gathered:
     gatherer = StreamGatherer(path)
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         gatherer.feed(data[start:stop])
     return gatherer.finish()
 
@@ -62,19 +63,13 @@ def test_no_bytes_are_too_odd(data: bytes, cuts: list[int]) -> None:
     gather("/v1/embeddings", data)
 
 
+NAMES = [
+    *("id", "model", "choices", "index", "delta", "message", "content", "tool_calls", "function", "name", "arguments"),
+    *("usage", "prompt_tokens", "output", "error", "code", "type", "response", "item"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                "id model choices index delta message content tool_calls function name arguments usage prompt_tokens "
-                "output error code type response item".split()
-            ),
-            inner,
-            max_size=5,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
     max_leaves=15,
 )
 

@@ -124,7 +124,7 @@ def test_the_estimate_learns_how_many_characters_a_token_has(gateway: Any) -> No
         post(gateway, x_fake={"input_tokens": 9, "output_tokens": 9})
     gateway.router.decision = KEPT
     usage = post(gateway).json()["usage"]
-    # 18 characters were 9 tokens, both ways: 2 characters a token, not 4. A hundred calls leave little of the rule of thumb.
+    # 18 characters were 9 tokens, both ways: 2 a token, not 4. A hundred calls leave little of the rule of thumb.
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (8, 5)
 
 
@@ -132,38 +132,45 @@ def test_an_audit_asks_the_frontier_for_the_same_without_a_stream(gateway: Any) 
     gateway.router.decision = AUDITED
     answer = post(gateway, stream=True, stream_options={"include_usage": True}, x_other=[1.5])
     assert answer.headers["x-metier-route"] == "kept"
-    record = gateway.book.wait()[0]
+    (audit,) = gateway.book.wait_for_audits()
+    (record,) = gateway.book.records
     assert orjson.loads(gateway.upstream.calls[0].body) == {**ASKED, "stream": False, "x_other": [1.5]}
-    assert (record.reference, record.is_wrong) == ("where is my parcel", True)
-    # The client's answer stays what it was; what the audit cost is what the call cost.
-    assert record.response == "track_order"
+    assert (audit.reference, audit.is_wrong, audit.error) == ("where is my parcel", True, None)
+    assert (audit.trace_id, audit.time, audit.decision) == (record.trace_id, record.time, AUDITED)
+    # The call stays what it was; what the audit cost is booked when it is known.
+    assert (record.response, record.upstream, record.cost_usd) == ("track_order", None, 0.0)
     assert record.response_id == f"chatcmpl-{record.trace_id[4:]}"
-    assert record.cost_usd == pytest.approx(4e-6 * 1 + 4e-6 * 2)
-    assert gateway.door.charged == [(record.caller, record.cost_usd)]
+    assert audit.cost_usd == pytest.approx(4e-6 * 1 + 4e-6 * 2)
+    assert gateway.door.charged == [(record.caller, audit.cost_usd)]
+    assert gateway.tally.audited_with == [audit]
 
 
 def test_an_audit_of_a_plain_call_sends_the_very_bytes(gateway: Any) -> None:
     gateway.router.decision = replace(AUDITED, label="where is my parcel")
     body = b'{"model":"m", "messages":[{"role":"user","content":"where is my parcel"}]}'
     httpx.post(gateway.url + "/chat/completions", content=body, timeout=20)
-    assert gateway.book.wait()[0].is_wrong is False
+    assert gateway.book.wait_for_audits()[0].is_wrong is False
     assert gateway.upstream.calls[0].body == body
 
 
 def test_an_audit_that_fails_leaves_the_answer_unjudged(gateway: Any) -> None:
     gateway.router.decision = AUDITED
     assert post(gateway, x_fake={"fault": "error"}).status_code == 200
-    record = gateway.book.wait()[0]
-    assert (record.reference, record.is_wrong, record.status) == (None, None, 200)
+    (audit,) = gateway.book.wait_for_audits()
+    assert (audit.reference, audit.is_wrong, audit.cost_usd) == (None, None, None)
+    assert audit.error is not None
+    assert (gateway.book.records[0].status, gateway.book.records[0].error) == (200, None)
 
 
 def test_the_client_does_not_wait_for_the_audit(gateway: Any) -> None:
     gateway.router.decision = AUDITED
     answer = post(gateway, x_fake={"latency_s": 1.0})
     assert answer.status_code == 200
-    assert gateway.book.records == []
-    assert gateway.book.wait()[0].is_wrong is True
-    assert gateway.book.records[0].latency_s < 1.0
+    # The call is on record before the audit is over: whatever becomes of the process then, it is not lost.
+    assert gateway.book.wait()[0].latency_s < 1.0
+    assert gateway.book.audits == []
+    assert gateway.book.wait_for_audits()[0].is_wrong is True
+    assert gateway.book.audits[0].latency_s > 0.9
 
 
 def test_too_many_audits_at_once_are_skipped_and_counted(start: Callable[..., Any]) -> None:
@@ -172,8 +179,10 @@ def test_too_many_audits_at_once_are_skipped_and_counted(start: Callable[..., An
         post(gateway, x_fake={"latency_s": 0.5})
         post(gateway)
         assert gateway.background.skipped == 1
-        records = gateway.book.wait(2)
-        assert [record.reference is None for record in records] == [True, False]
+        first, second = gateway.book.wait_for_audits(2)
+        assert (first.error, first.is_wrong, first.latency_s) == ("audit_skipped", None, None)
+        assert second.is_wrong is True
+        assert len(gateway.book.records) == 2
 
 
 def test_in_shadow_mode_the_frontier_answers_and_the_specialist_is_heard(gateway: Any) -> None:
@@ -184,6 +193,13 @@ def test_in_shadow_mode_the_frontier_answers_and_the_specialist_is_heard(gateway
     assert answer.headers["x-metier-route"] == "shadow"
     assert answer.headers["x-metier-task"] == "intents"
     assert (record.decision.label, record.decision.score) == ("unseen", 0.5)
+    assert record.is_wrong is True
+    gateway.router.unseen = lambda decision: replace(decision, label="where is my parcel")
+    post(gateway)
+    assert gateway.book.wait(2)[1].is_wrong is False
+    # An answer that did not come is no other answer.
+    post(gateway, x_fake={"fault": "error"})
+    assert gateway.book.wait(3)[2].is_wrong is None
 
 
 def test_a_slow_specialist_does_not_delay_the_shadowed_call(gateway: Any) -> None:
@@ -232,4 +248,4 @@ def test_audits_under_way_are_finished_when_the_gateway_stops(start: Callable[..
         while not gateway.upstream.calls:
             assert time.monotonic() < until
             time.sleep(0.005)
-    assert gateway.book.records[0].is_wrong is True
+    assert gateway.book.audits[0].is_wrong is True
