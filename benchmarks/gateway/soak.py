@@ -77,6 +77,7 @@ def measure(project: projects.Project, folder: Path, n: int) -> dict[str, Any]:
     noted = Noted()
     errors: Counter[str] = Counter()
     memory: list[tuple[int, float]] = []
+    by_process: list[dict[int, float]] = []
     with (
         servers.mock(folder, "--answers", str(kept.answers_file(folder, labels))) as upstream,
         servers.metier(at.folder, upstream, kept.ROUTE) as server,
@@ -86,8 +87,10 @@ def measure(project: projects.Project, folder: Path, n: int) -> dict[str, Any]:
         for step in range(_STEPS):
             load = closed_loop(server.address, calls, CONNECTIONS, n=n // _STEPS)
             errors += load.errors
-            memory.append(((step + 1) * (n // _STEPS), sum(server.memory_mib().values())))
-            say(f"{memory[-1][0]:,} calls, {load.rate:,.0f}/s, {load.n_errors} errors, {memory[-1][1]:.0f} MiB")
+            by_process.append(server.memory_mib())
+            memory.append(((step + 1) * (n // _STEPS), sum(by_process[-1].values())))
+            shown = " + ".join(f"{mib:.0f}" for mib in by_process[-1].values())
+            say(f"{memory[-1][0]:,} calls, {load.rate:,.0f}/s, {load.n_errors} errors, {shown} MiB")
         wall_s, cpu_s = time.monotonic() - began, servers.used_s(cpu, server.cpu_s())
         n_live = len(_recorded(at.folder) & noted.ids)
         stop_s = servers.stop(server)
@@ -106,6 +109,7 @@ def measure(project: projects.Project, folder: Path, n: int) -> dict[str, Any]:
         "rate": n / wall_s,
         "cpu_s_per_call": cpu_s / n,
         "memory_mib": memory,
+        "memory_mib_by_process": by_process,
         "memory_growth": memory[-1][1] / warm - 1,
         "warm_mib": warm,
     }
