@@ -14,9 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from metier.gateway import openapi
 from metier.gateway.access import guard_browsers
 from metier.gateway.background import Background
-from metier.gateway.chat import Calls, Parts
+from metier.gateway.chat import Calls
 from metier.gateway.endpoints import Endpoints
 from metier.gateway.failures import HANDLERS
+from metier.gateway.parts import Parts
 from metier.gateway.requests import CHECKS
 
 

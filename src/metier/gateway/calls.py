@@ -111,7 +111,8 @@ class CallRecord:
     answer's text as sources.messages.answer_text gives it. `cost_usd` is what the call cost, `saved_usd` what a kept answer
     would have cost at the frontier. `error` is the code of the error the client got; `is_cancelled` that it hung up.
     `is_estimated` says that the tokens are counted from characters, since the answer did not give them.
-    `reference` and `is_wrong` come from the audit share: the frontier's answer, and whether the specialist's differs.
+    `is_wrong` says in shadow mode whether the specialist's unseen answer differs from the frontier's; None where one of
+    them did not answer. What the audit of a kept answer finds comes later, as an AuditOutcome.
     `decide_s` is how long routing took, the specialist's answer included.
     """
 
@@ -139,6 +140,29 @@ class CallRecord:
     saved_usd: float | None = None
     latency_s: float | None = None
     ttft_s: float | None = None
-    reference: str | None = None
     is_wrong: bool | None = None
     decide_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOutcome:
+    """What came of asking the frontier model about a kept answer, after the call itself was recorded.
+
+    `time` and `caller` are the call's, `model` is the name it asked for. `reference` is the frontier's answer and
+    `is_wrong` whether the specialist's differs; both are None where the frontier did not answer, `error` then says why.
+    `cost_usd` is what the audit cost, on top of the call.
+    """
+
+    trace_id: str
+    time: float
+    caller: Caller
+    decision: Decision
+    model: str | None = None
+    upstream: str | None = None
+    upstream_model: str | None = None
+    attempts: int = 0
+    reference: str | None = None
+    is_wrong: bool | None = None
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    error: str | None = None

@@ -6,58 +6,30 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-import orjson
-
 from metier.gateway import answers, evidence
+from metier.gateway.auditing import Audits
 from metier.gateway.background import Background
 from metier.gateway.body import ClientGone, Receive, read_body
 from metier.gateway.calls import CallRecord, Decision, Reason, Route, Written
 from metier.gateway.errors import ApiError
 from metier.gateway.exchange import EVENTS, JSON, Exchange, Scope, Send
-from metier.gateway.gathering import Gathered
-from metier.gateway.protocols import Gatekeeper, Header, Recorder, Router, Telemetry, UpstreamReply, Upstreams
-from metier.gateway.relay import Relay, read_whole
+from metier.gateway.frontier import CHAT, Frontier
+from metier.gateway.parts import Call, Parts
+from metier.gateway.relay import Relay
 from metier.gateway.requests import parse
-from metier.gateway.tokens import TokenRatios, request_chars
 
 _log = logging.getLogger("metier.gateway")
 
 # Where the server says who is at the other end (gateway.process.connection): `task` is cancelled when the client hangs up.
 CONNECTION = "metier.connection"
-CHAT = "/v1/chat/completions"
 # What web servers log for a client that did not wait for its answer; it is never sent.
 CLIENT_CLOSED = 499
 _PASSED = Decision(Route.PASSED, Reason.NOT_RECOGNISED)
 _STOPPING = ApiError(503, "The gateway is stopping; send the request again.", "api_error", "shutting_down")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the application is made of."""
-
-    gatekeeper: Gatekeeper
-    router: Router
-    upstreams: Upstreams
-    recorder: Recorder
-    telemetry: Telemetry
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call under way. `pending` is what goes on after the client has its answer: an audit, an unseen answer."""
-
-    record: CallRecord
-    token: object
-    began: float
-    headers: Sequence[Header]
-    body: bytes = b""
-    pending: asyncio.Task[None] | None = None
 
 
 class Calls:
@@ -82,12 +54,13 @@ class Calls:
         self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
-        self._ratios = TokenRatios()
+        self._frontier = Frontier(parts)
+        self._audits = Audits(parts, self._frontier, background, timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         record = CallRecord(f"mtr-{os.urandom(16).hex()}", scope["path"], time.time())
-        call = _Call(record, self._parts.telemetry.began(record, headers), monotonic(), scope["headers"])
+        call = Call(record, self._parts.telemetry.began(record, headers), monotonic(), scope["headers"])
         exchange = Exchange(send)
         connection: Any = scope.get(CONNECTION)
         if connection is not None:
@@ -130,7 +103,7 @@ class Calls:
             else:
                 call.pending.add_done_callback(lambda _: self._close(call))
 
-    async def _answer(self, call: _Call, exchange: Exchange) -> None:
+    async def _answer(self, call: Call, exchange: Exchange) -> None:
         record = call.record
         request = record.request = parse(record.endpoint, call.body)
         record.model = request.get("model")
@@ -160,9 +133,16 @@ class Calls:
         record.decision = await loop.run_in_executor(self._threads, self._parts.router.answer_unseen, decision)
         record.decide_s = (record.decide_s or 0.0) + monotonic() - began
 
-    async def _pass(self, call: _Call, exchange: Exchange) -> None:
+    def _compare_unseen(self, record: CallRecord, decision: Decision) -> None:
+        """In shadow mode, whether the specialist would have said what the frontier model said, where both have answered."""
+        is_whole = not (record.is_cancelled or record.error)
+        if is_whole and record.response is not None and decision.label is not None:
+            record.is_wrong = not self._parts.router.same_answer(decision, record.response)
+
+    async def _pass(self, call: Call, exchange: Exchange) -> None:
         record = call.record
-        reply = await self._send(call, call.body, record.is_stream, call.began + self._timeout_s)
+        deadline = call.began + self._timeout_s
+        reply = await self._frontier.send(call, record, call.body, is_stream=record.is_stream, deadline=deadline)
         relay = Relay(record.endpoint, reply, call.began, is_stream=record.is_stream)
         try:
             await relay.run(exchange, evidence.headers(record.trace_id, record.decision))
@@ -170,71 +150,16 @@ class Calls:
             record.ttft_s = relay.ttft_s
             try:
                 if (found := relay.found) is not None:
-                    self._take(record, found, reply.status)
+                    self._frontier.take(record, found, reply.status)
             finally:
                 await reply.close()
 
-    async def _send(self, call: _Call, body: bytes, is_stream: bool, deadline: float) -> UpstreamReply:
-        record = call.record
-        reply = await self._parts.upstreams.send(
-            record.endpoint.removeprefix("/v1"),
-            body,
-            record.model,
-            headers=self._outgoing(call),
-            is_stream=is_stream,
-            deadline=deadline,
-        )
-        record.upstream, record.upstream_model, record.attempts = reply.upstream, reply.model, reply.attempts
-        return reply
-
-    def _outgoing(self, call: _Call) -> Sequence[Header]:
-        """The client's headers, with the call's own span in place of the client's."""
-        spans = self._parts.telemetry.headers_for(call.token)
-        if not spans:
-            return call.headers
-        given = [(name.encode(), value.encode()) for name, value in spans.items()]
-        names = {name for name, _ in given}
-        return [*(header for header in call.headers if header[0] not in names), *given]
-
-    def _take(self, record: CallRecord, found: Gathered, status: int) -> None:
-        """What the upstream's answer says, into the record."""
-        record.response_id = found.response_id
-        record.finish_reason = found.finish_reason
-        record.error = found.error
-        if status >= 400:
-            record.error = found.error or str(status)
-            return
-        record.response = found.text
-        record.input_tokens, record.output_tokens = self._tokens(record, found)
-        record.is_estimated = found.input_tokens is None or found.output_tokens is None
-        record.cost_usd = self._price(record, record.input_tokens, record.output_tokens)
-
-    def _tokens(self, record: CallRecord, found: Gathered) -> tuple[int, int]:
-        """(input, output) as the answer says, or estimated; learns the characters a token has from those that say it."""
-        chars = request_chars(record.request), len(found.text or "")
-        if found.input_tokens is None or found.output_tokens is None:
-            estimated = self._ratios.estimate(record.model, chars)
-            return found.input_tokens or estimated[0], found.output_tokens or estimated[1]
-        tokens = found.input_tokens, found.output_tokens
-        if record.endpoint == CHAT and record.model and record.request.get("n") in (None, 1):
-            self._ratios.learn(record.model, chars, tokens)
-        return tokens
-
-    def _price(self, record: CallRecord, input_tokens: int, output_tokens: int) -> float | None:
-        model = record.upstream_model or record.model
-        return self._parts.upstreams.price_usd(record.upstream or "", model, input_tokens, output_tokens)
-
-    async def _keep(self, call: _Call, exchange: Exchange, decision: Decision, written: Written) -> None:
+    async def _keep(self, call: Call, exchange: Exchange, decision: Decision, written: Written) -> None:
         record = call.record
         record.response_id = f"chatcmpl-{record.trace_id[4:]}"
         record.response = written.text
         record.finish_reason = answers.finish_reason(written)
-        tokens = self._ratios.estimate(record.model, (request_chars(record.request), len(record.response)))
-        record.input_tokens, record.output_tokens, record.is_estimated = *tokens, True
-        record.cost_usd = 0.0
-        record.saved_usd = self._parts.upstreams.price_usd("", record.model, *tokens)
-        if decision.is_audited:
-            call.pending = self._background.start(lambda: self._audit(call, decision))
+        tokens = self._frontier.price_kept(record, record.response)
         given = written, record.response_id, record.model or "", int(record.time), tokens
         extra = [(b"x-request-id", record.trace_id.encode()), *evidence.headers(record.trace_id, decision)]
         if not record.is_stream:
@@ -245,37 +170,16 @@ class Calls:
         record.ttft_s = monotonic() - call.began
         await exchange.end(answers.events(*given, with_usage=options.get("include_usage") is True))
 
-    async def _audit(self, call: _Call, decision: Decision) -> None:
-        """Ask the frontier model what it would have answered, and compare. Its price is part of what the call cost."""
-        record = call.record
-        try:
-            reply = await self._send(call, _unstreamed(call), False, monotonic() + self._timeout_s)
-            try:
-                found = await read_whole(record.endpoint, reply)
-            finally:
-                await reply.close()
-        except ApiError as error:
-            _log.warning("audit of trace %s went unanswered: %s", record.trace_id, error.code or error.type)
-            return
-        if reply.status >= 400 or found.text is None:
-            return
-        record.cost_usd = self._price(record, *self._tokens(record, found))
-        record.reference = found.text
-        record.is_wrong = not self._parts.router.same_answer(decision, found.text)
-
-    def _close(self, call: _Call) -> None:
+    def _close(self, call: Call) -> None:
         """The call is over: count it, book it, remember it. Requests that were refused at the door are only counted."""
-        record, parts = call.record, self._parts
+        record, parts, decision = call.record, self._parts, call.record.decision
+        if decision is not None and decision.route is Route.SHADOW:
+            self._compare_unseen(record, decision)
         parts.telemetry.finished(record, call.token)
         if record.request:
             parts.recorder.record(record)
         if record.cost_usd:
             parts.gatekeeper.charge(record.caller, record.cost_usd)
-
-
-def _unstreamed(call: _Call) -> bytes:
-    """The request as it came, but for a stream, which nobody would read."""
-    request = call.record.request
-    if not call.record.is_stream:
-        return call.body
-    return orjson.dumps({**{key: value for key, value in request.items() if key != "stream_options"}, "stream": False})
+        # What is known is written down first: an audit may take minutes, and the process may not live as long.
+        if decision is not None and decision.is_audited:
+            self._audits.begin(call, decision)

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from metier.gateway.access.hosts import is_loopback
 from metier.gateway.body import read_body
 from metier.gateway.calls import Caller
-from metier.gateway.chat import Parts
 from metier.gateway.errors import ApiError
 from metier.gateway.judgements import parse_judgement
+from metier.gateway.parts import Parts
 
 # The upstream's own list of models is asked for, but a client that lists models does not wait long for it.
 _MODELS_TIMEOUT_S = 10.0

@@ -16,6 +16,7 @@ from metier.store.digests import add_digests, row_digest, to_hex, trace_content
 from metier.store.imports import ImportRecord, counted
 from metier.store.judging import Judgement, Known, judge, known, write_judgements
 from metier.store.quarantine import Refused, add_refused
+from metier.store.references import Reference, add_references
 from metier.store.statements import insert_tuples
 from metier.store.tables import traces
 
@@ -38,8 +39,8 @@ class Located(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What one transaction writes. `n_items` lines or records have been read since the previous batch. `judgements` are of
-    traces of this batch or of earlier ones."""
+    """What one transaction writes. `n_items` lines or records have been read since the previous batch. `judgements` and
+    `references` are of traces of this batch or of earlier ones."""
 
     traces: Sequence[Located]
     refused: Sequence[Refused]
@@ -47,6 +48,7 @@ class Batch:
     skipped: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
     judgements: Sequence[Judgement] = ()
+    references: Sequence[Reference] = ()
 
 
 @dataclass
@@ -75,6 +77,7 @@ def write_batch(connection: Connection, before: Row[Any], batch: Batch, now: flo
     insert_tuples(connection, traces, _ADDED_COLUMNS, done.rows)
     write_judgements(connection, done.judged)
     n_judged, digest, unknown = judge(connection, batch.judgements)
+    digest = add_digests(digest, add_references(connection, batch.references))
     refused = [*batch.refused, *done.conflicts, *map(_without_answer, unknown)]
     add_refused(connection, before.id, before.path, refused, now)
     values = {

@@ -97,7 +97,7 @@ class Book:
         return _awaited(self.audits, n)
 
 
-def _awaited[T](found: list[T], n: int) -> list[T]:
+def _awaited(found: list[Any], n: int) -> list[Any]:
     until = time.monotonic() + PATIENCE_S
     while len(found) < n:
         assert time.monotonic() < until, f"{len(found)} of {n} are there"

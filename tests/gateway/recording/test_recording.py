@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from metier.gateway.calls import CallRecord, Decision, Route, Written
+from metier.gateway.calls import AuditOutcome, CallRecord, Decision, Route, Written
 from metier.gateway.errors import ApiError
 from metier.gateway.recording.counters import GOODBYE, Counters
 from metier.gateway.recording.journal import SUFFIX, used_bytes
@@ -33,6 +33,19 @@ def rows(location: str, *columns: str) -> list[dict[str, Any]]:
         return [row for frame in store.batches(columns) for row in frame.iter_rows(named=True)]
 
 
+def audit_of(record: CallRecord, reference: str | None, is_wrong: bool | None) -> AuditOutcome:
+    assert record.decision is not None
+    return AuditOutcome(
+        record.trace_id,
+        record.time,
+        record.caller,
+        record.decision,
+        reference=reference,
+        is_wrong=is_wrong,
+        cost_usd=0.002,
+    )
+
+
 def test_calls_become_traces_spend_and_audits(
     store_location: str, root: Path, call: MakeCall, recorder: Make, drain: Make
 ) -> None:
@@ -40,25 +53,57 @@ def test_calls_become_traces_spend_and_audits(
     writer = recorder(root, store_location)
     for number in range(50):
         writer.record(call(number))
-    writer.record(call(50, decision=kept, reference="b", is_wrong=True))
+    writer.record(call(50, decision=kept))
+    writer.audited(audit_of(call(50, decision=kept), "hunter2 b", True))
     writer.record(call(51, endpoint="/v1/embeddings", request={"input": "x"}))
     writer.close()
     ingester, notes = drain(root, store_location)
     assert notes.said == []
-    assert ingester.figures()["ingested"] == 52
+    assert ingester.figures()["ingested"] == 53
     found = rows(store_location)
     assert [row["id"] for row in found] == [f"mtr-{number:032x}" for number in range(51)]
     with TrafficStore(store_location) as store:
         assert len(store) == 51
         (record,) = store.import_records()
-        assert (record.n_items, record.n_added, record.done) == (52, 51, True)
+        assert (record.n_items, record.n_added, record.done) == (53, 51, True)
         assert record.path.startswith("gateway:")
         assert record.skipped == {"embeddings call": 1}
         with store.database.reading() as connection:
-            assert read_month(connection, "2025-06") == {"key-1": Spent(pytest.approx(0.052), 52)}
+            assert read_month(connection, "2025-06") == {"key-1": Spent(pytest.approx(0.054), 52)}
             ((_, audit),) = read_audits(connection, "p")
             assert (audit.trace_id, audit.is_wrong, audit.allowed) == (f"mtr-{50:032x}", True, 0.05)
+    # What the audit cost is part of what the call cost; the call is still one.
+    assert (found[50]["reference"], found[50]["cost_usd"]) == ("hunter2 b", pytest.approx(0.003))
+    assert json.loads(found[50]["evidence"])["is_wrong"] is True
+    assert {row["reference"] for row in found[:50]} == {None}
     assert [path.name for path in root.iterdir()] == [".ingester.lock"]
+
+
+def test_an_audit_that_comes_late_changes_the_trace_and_what_the_store_holds(
+    store_location: str, root: Path, call: MakeCall, recorder: Make, drain: Make
+) -> None:
+    kept = Decision(Route.KEPT, task="intents", policy_id="p", written=Written("a"), is_audited=True, allowed=0.05)
+    first = recorder(root, store_location)
+    for number in range(3):
+        first.record(call(number, decision=kept))
+    first.close()
+    drain(root, store_location)
+    with TrafficStore(store_location) as store:
+        before = store.id
+    late = recorder(root, store_location)
+    late.audited(audit_of(call(0, decision=kept), "b", False))
+    late.audited(audit_of(call(1, decision=kept), None, None))
+    late.audited(audit_of(call(7, decision=kept), "of a call that was lost", True))
+    late.close()
+    drain(root, store_location)
+    found = rows(store_location)
+    assert [row["reference"] for row in found] == ["b", None, None]
+    assert [row["cost_usd"] for row in found] == pytest.approx([0.003, 0.003, 0.001])
+    assert [json.loads(row["evidence"]).get("is_wrong") for row in found] == [False, None, None]
+    with TrafficStore(store_location) as store, store.database.reading() as connection:
+        assert store.id != before
+        assert [audit.trace_id for _, audit in read_audits(connection, "p")] == [f"mtr-{n:032x}" for n in (0, 7)]
+        assert read_month(connection, "2025-06")["key-1"] == Spent(pytest.approx(0.009), 3)
 
 
 def test_replayed_twice_adds_nothing(
@@ -279,15 +324,16 @@ def test_personal_data_is_taken_out_while_ingesting(
 ) -> None:
     location = str(tmp_path / "t.db")
     writer = recorder(root, location)
-    made = call(0, response="Ana pays", reference="Ana")
+    made = call(0, response="Ana pays")
     made.request["messages"][1]["content"] = "I am Ana"
     writer.record(made)
+    writer.audited(audit_of(made, "Ana", True))
     assert asyncio.run(writer.judge("chatcmpl-0", "wrong", "Ana moves"))
     writer.close()
     drain(root, location, redact=lambda text: text.replace("Ana", "[PERSON]"))
     (row,) = rows(location)
     assert "Ana" not in json.dumps(row)
-    assert row["correction"] == "[PERSON] moves"
+    assert (row["correction"], row["reference"]) == ("[PERSON] moves", "[PERSON]")
 
 
 # Judgements
@@ -418,8 +464,8 @@ def test_enough_wrong_answers_revoke_the_certificate_once(
     other = replace(kept, policy_id="unknown")
     writer = recorder(root, store_location)
     for number in range(60):
-        writer.record(call(number, decision=kept, reference="b", is_wrong=number % 2 == 0))
-        writer.record(call(100 + number, decision=other, reference="b", is_wrong=True))
+        writer.audited(audit_of(call(number, decision=kept), "b", number % 2 == 0))
+        writer.audited(audit_of(call(100 + number, decision=other), "b", True))
     writer.close()
     ingester, notes = drain(root, store_location, delta_of={"p": 0.05}.get)
     assert ingester.figures()["revoked"] == 1

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from metier.artefacts.traffic import Trace
-from metier.gateway.calls import Caller, CallRecord, Decision, Reason, Route, Written
-from metier.gateway.recording.lines import CallLine, JudgementLine, decode, encode
+from metier.gateway.calls import AuditOutcome, Caller, CallRecord, Decision, Reason, Route, Written
+from metier.gateway.recording.lines import AuditLine, CallLine, JudgementLine, decode, encode
 from metier.gateway.recording.traces import LineMaker, asked, group
 from metier.store.audits import AuditRow
+from metier.store.references import Reference
 
 MakeCall = Callable[..., CallRecord]
 
@@ -20,6 +21,12 @@ MakeCall = Callable[..., CallRecord]
 def line_of(record: CallRecord) -> CallLine:
     found = decode(encode(LineMaker(lambda text: text.replace("hunter2", "[REDACTED]")).line(record)))
     assert isinstance(found, CallLine)
+    return found
+
+
+def audit_line_of(outcome: AuditOutcome) -> AuditLine:
+    found = decode(encode(LineMaker(lambda text: text.replace("hunter2", "[REDACTED]")).audit_line(outcome)))
+    assert isinstance(found, AuditLine)
     return found
 
 
@@ -67,12 +74,27 @@ def test_a_kept_and_audited_call_is_the_specialists_answer_with_a_reference(call
         is_audited=True,
         allowed=0.06,
     )
-    line = line_of(call(1, decision=decision, reference="transfer", is_wrong=True, saved_usd=0.002, cost_usd=0.0))
+    made = call(1, decision=decision, saved_usd=0.002, cost_usd=0.0)
+    line = line_of(made)
     assert line.trace is not None
-    assert (line.trace.provenance, line.trace.model, line.trace.reference) == ("specialist", "support", "transfer")
-    assert json.loads(line.trace.evidence or "")["is_wrong"] is True
-    assert line.audit == AuditRow("p", "intents", f"mtr-{1:032x}", 1_750_000_001.0, True, 0.06)
+    assert (line.trace.provenance, line.trace.model, line.trace.reference) == ("specialist", "support", None)
+    assert json.loads(line.trace.evidence or "")["is_audited"] is True
     assert line.spend == ("key-1", "2025-06", 0.0)
+    outcome = AuditOutcome(
+        made.trace_id, made.time, made.caller, decision, reference="the hunter2", is_wrong=True, cost_usd=0.003
+    )
+    audit = audit_line_of(outcome)
+    assert audit.reference == Reference(made.trace_id, "the [REDACTED]", True, 0.003)
+    assert audit.audit == AuditRow("p", "intents", f"mtr-{1:032x}", 1_750_000_001.0, True, 0.06)
+    assert audit.spend == ("key-1", "2025-06", 0.003)
+    unanswered = audit_line_of(replace(outcome, reference=None, is_wrong=None, error="upstream_timeout"))
+    assert (unanswered.audit, unanswered.reference.is_wrong) == (None, None)
+
+
+def test_what_a_specialist_said_unseen_is_compared_in_the_evidence(call: MakeCall) -> None:
+    decision = Decision(Route.SHADOW, Reason.SHADOW, task="intents", label="transfer")
+    evidence = json.loads(trace_of(call(1, decision=decision, is_wrong=True)).evidence or "")
+    assert (evidence["label"], evidence["reason"], evidence["is_wrong"]) == ("transfer", "shadow_mode", True)
 
 
 def test_a_call_that_broke_off_keeps_its_text_as_evidence_and_has_no_answer(call: MakeCall) -> None:
@@ -83,7 +105,7 @@ def test_a_call_that_broke_off_keeps_its_text_as_evidence_and_has_no_answer(call
 
 
 def test_secrets_are_taken_out_of_every_text(call: MakeCall) -> None:
-    made = call(1, response="hunter2", reference="hunter2", model="hunter2", upstream_model=None)
+    made = call(1, response="hunter2", model="hunter2", upstream_model=None)
     made.request["messages"][1]["content"] = "my password is hunter2"
     made.request["tools"] = [{"type": "function", "function": {"name": "f", "description": "hunter2"}}]
     made.decision = replace(made.decision or Decision(Route.PASSED), label="hunter2")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metier.gateway.calls import Caller, CallRecord, Decision, Mode, Reason, Route
+from metier.gateway.calls import AuditOutcome, Caller, CallRecord, Decision, Mode, Reason, Route
 from metier.gateway.settings import UpstreamSettings
 from metier.gateway.telemetry.opening import GatewayTelemetry, open_telemetry
 
@@ -31,6 +31,31 @@ _KEPT = Decision(
     policy_id="policy-1",
     specialist_id="specialist-1",
 )
+
+
+@pytest.fixture
+def audit_of() -> Callable[[CallRecord, bool | None], AuditOutcome]:
+    """The outcome of the audit of a kept call; without an answer where it is not said whether it was wrong."""
+
+    def make(record: CallRecord, is_wrong: bool | None) -> AuditOutcome:
+        assert record.decision is not None
+        answered = {"reference": "secret words of the frontier", "cost_usd": 0.5} if is_wrong is not None else {}
+        return AuditOutcome(
+            record.trace_id,
+            record.time,
+            record.caller,
+            record.decision,
+            model=record.model,
+            upstream="openai",
+            upstream_model="gpt-4.1",
+            attempts=1,
+            is_wrong=is_wrong,
+            latency_s=0.8,
+            error="upstream_timeout" if is_wrong is None else None,
+            **answered,
+        )
+
+    return make
 
 
 @pytest.fixture

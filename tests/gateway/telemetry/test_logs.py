@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from metier.gateway.calls import CallRecord
+from metier.gateway.calls import AuditOutcome, CallRecord
 from metier.gateway.telemetry.lines import MAX_VALUE_CHARACTERS, clean, line
 from metier.gateway.telemetry.logs import NoLogs, open_logs
 from metier.gateway.telemetry.masks import masked
@@ -65,13 +65,21 @@ def test_a_call_is_one_object(opened: Callable[..., Any], escalated: Callable[..
     }
 
 
-def test_nothing_that_was_said_is_logged(opened: Callable[..., Any], kept: Callable[..., CallRecord]) -> None:
+def test_nothing_that_was_said_is_logged(
+    opened: Callable[..., Any], kept: Callable[..., CallRecord], audit_of: Callable[..., AuditOutcome]
+) -> None:
     gateway = opened()
-    gateway.call(kept(reference="not refund", is_wrong=True, decision={"is_audited": True}))
-    (text,) = gateway.lines()
+    gateway.call(kept(decision={"is_audited": True}))
+    gateway.telemetry.audited(audit_of(kept(), True))
+    gateway.telemetry.audited(audit_of(kept(), None))
+    text = "\n".join(lines := gateway.lines())
     assert "secret words" not in text
     assert "refund" not in text
-    assert json.loads(text)["wrong"] is True
+    call, audit, failed = map(json.loads, lines)
+    assert (call["event"], call["audited"]) == ("call", True)
+    assert (audit["event"], audit["level"], audit["wrong"], audit["cost_usd"]) == ("audit", "info", True, 0.5)
+    assert audit["trace_id"] == call["trace_id"]
+    assert (failed["level"], failed["error"]) == ("warning", "upstream_timeout")
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metier.gateway.calls import CallRecord, Decision, Reason, Route
+from metier.gateway.calls import AuditOutcome, CallRecord, Decision, Reason, Route
 from metier.gateway.telemetry.catalogue import METRICS
 from metier.gateway.telemetry.figures import RealisedError
 
@@ -67,14 +67,44 @@ def test_an_escalated_stream_moves_its_metrics(
     assert math.isnan(gateway.value("metier_upstream_errors_total"))
 
 
-def test_audits_are_counted_by_outcome(opened: Callable[..., Any], kept: Callable[..., CallRecord]) -> None:
+def test_audits_are_counted_by_outcome(
+    opened: Callable[..., Any], kept: Callable[..., CallRecord], audit_of: Callable[..., AuditOutcome]
+) -> None:
     gateway = opened()
-    audited = {"is_audited": True, "reason": Reason.AUDIT}
-    gateway.call(kept(), *(kept(decision=audited, is_wrong=wrong) for wrong in (True, False, False, None)))
+    for wrong in (True, False, False, None):
+        gateway.telemetry.audited(audit_of(kept(), wrong))
     outcomes = {
         name: gateway.value("metier_audits_total", outcome=name) for name in ("same", "different", "unanswered")
     }
     assert outcomes == {"same": 2, "different": 1, "unanswered": 1}
+    assert gateway.value("metier_cost_usd_total", task="intents", route="kept") == 1.5
+    assert gateway.value("metier_upstream_attempts_total", upstream="openai") == 4
+    assert gateway.value("metier_upstream_errors_total", upstream="openai", code="upstream_timeout") == 1
+    # The calls themselves were counted when they finished.
+    assert math.isnan(gateway.value("metier_requests_total"))
+
+
+def test_what_a_specialist_would_have_said_is_counted(
+    opened: Callable[..., Any], escalated: Callable[..., CallRecord]
+) -> None:
+    gateway = opened()
+    shadow = {"route": Route.SHADOW, "reason": Reason.SHADOW, "label": "refund"}
+    gateway.call(
+        *(escalated(decision=shadow, is_wrong=wrong) for wrong in (False, False, True, None)),
+        escalated(decision={**shadow, "reason": Reason.LOW_SCORE}, is_wrong=True),
+        escalated(decision={**shadow, "reason": Reason.IMAGE, "label": None}),
+    )
+    found = {
+        (verdict, outcome): gateway.value("metier_shadow_answers_total", verdict=verdict, outcome=outcome)
+        for verdict, outcome in (
+            ("kept", "same"),
+            ("kept", "different"),
+            ("kept", "unanswered"),
+            ("escalated", "different"),
+        )
+    }
+    assert list(found.values()) == [2, 1, 1, 1]
+    assert gateway.value("metier_shadow_answers_total") == 5
 
 
 def test_failures_and_hang_ups_are_counted(opened: Callable[..., Any], escalated: Callable[..., CallRecord]) -> None:
@@ -138,9 +168,14 @@ def test_what_audits_say_of_a_certificate_is_shown(opened: Callable[..., Any]) -
 
 
 def test_every_metric_of_the_catalogue_is_in_the_registry_with_its_labels(
-    opened: Callable[..., Any], kept: Callable[..., CallRecord], escalated: Callable[..., CallRecord]
+    opened: Callable[..., Any],
+    kept: Callable[..., CallRecord],
+    escalated: Callable[..., CallRecord],
+    audit_of: Callable[..., AuditOutcome],
 ) -> None:
     gateway = opened()
+    gateway.telemetry.audited(audit_of(kept(), True))
+    gateway.call(escalated(decision={"route": Route.SHADOW, "label": "refund"}))
     parts = FixedFigures()
     gateway.telemetry.watch(parts, parts, lambda: [RealisedError("spam", 0.0, 0.1, 1.0, False)])
     gateway.call(kept(decision={"is_audited": True}), escalated(status=500, error="upstream_error", is_cancelled=True))

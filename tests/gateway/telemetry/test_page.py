@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from metier.gateway.calls import CallRecord
+from metier.gateway.calls import AuditOutcome, CallRecord
 from metier.gateway.telemetry.catalogue import METRICS
-from metier.gateway.telemetry.lines import call_fields
+from metier.gateway.telemetry.lines import audit_fields, call_fields
 from metier.gateway.telemetry.spans import CAPTURE_VARIABLE
 
 
@@ -31,10 +31,14 @@ def test_the_table_of_metrics_is_that_of_the_catalogue(page: str) -> None:
 
 
 def test_every_field_of_a_line_is_explained(
-    page: str, escalated: Callable[..., CallRecord], kept: Callable[..., CallRecord]
+    page: str,
+    escalated: Callable[..., CallRecord],
+    kept: Callable[..., CallRecord],
+    audit_of: Callable[..., AuditOutcome],
 ) -> None:
     full = {"error": "upstream_error", "is_cancelled": True, "attempts": 2}
     fields = call_fields(escalated(**full)) | call_fields(kept(is_wrong=True, decision={"is_audited": True}))
+    fields |= audit_fields(audit_of(kept(), True))
     section = page.partition("## Log lines")[2].partition("\n## ")[0]
     explained = set(re.findall(r"`([a-z_]+)`", section))
     assert {*fields, "time", "level", "event"} - explained == set()

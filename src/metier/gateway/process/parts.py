@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from metier.gateway.access import load_gatekeeper
 from metier.gateway.app import build_app
 from metier.gateway.background import Background
-from metier.gateway.chat import Parts
+from metier.gateway.parts import Parts
 from metier.gateway.process.setup import Setup
 from metier.gateway.recording.journal import Journal
 from metier.gateway.recording.recorder import MAX_CALLS, JournalRecorder

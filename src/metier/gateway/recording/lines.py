@@ -6,16 +6,25 @@ import msgspec
 
 from metier.artefacts.traffic import Feedback, Trace
 from metier.store.audits import AuditRow
+from metier.store.references import Reference
 
 
 class CallLine(msgspec.Struct, tag_field="kind", tag="call", omit_defaults=True):
     """A finished call: its trace, or in `skipped` why it has none; what it cost in dollars and whom, by key id and month
-    (YYYY-MM); and the outcome of its audit, if any."""
+    (YYYY-MM)."""
 
     trace: Trace | None = None
     skipped: str | None = None
     spend: tuple[str, str, float] | None = None
+
+
+class AuditLine(msgspec.Struct, tag_field="kind", tag="audit", omit_defaults=True):
+    """The frontier model's answer to a kept call whose line came before, and what it cost whom; `audit` for the test of the
+    certificate."""
+
+    reference: Reference
     audit: AuditRow | None = None
+    spend: tuple[str, str, float] | None = None
 
 
 class JudgementLine(msgspec.Struct, tag_field="kind", tag="judgement", omit_defaults=True):
@@ -26,7 +35,7 @@ class JudgementLine(msgspec.Struct, tag_field="kind", tag="judgement", omit_defa
     correction: str | None = None
 
 
-Line = CallLine | JudgementLine
+Line = CallLine | AuditLine | JudgementLine
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)

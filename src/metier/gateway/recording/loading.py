@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from metier.artefacts.traffic import Trace
 from metier.errors import MetierError
-from metier.gateway.recording.lines import CallLine, decode
+from metier.gateway.recording.lines import AuditLine, CallLine, decode
 from metier.gateway.recording.streams import Portion
 from metier.gateway.recording.traces import Redact
 from metier.store import imports
@@ -19,6 +19,7 @@ from metier.store.batches import Batch, Located, write_batch
 from metier.store.imports import ImportRecord
 from metier.store.judging import Judgement
 from metier.store.quarantine import Refused
+from metier.store.references import Reference
 from metier.store.spend import Spent, add_spend
 
 DAMAGED = "damaged line of the journal"
@@ -39,6 +40,7 @@ class Load:
     first: int
     traces: list[Located] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     spend: dict[tuple[str, str], Spent] = field(default_factory=dict)
@@ -60,6 +62,8 @@ def decoded(portion: Portion, position: int, redact: Redact | None) -> Load:
             continue
         if isinstance(line, CallLine):
             _take_call(load, line, number, data, redact)
+        elif isinstance(line, AuditLine):
+            _take_audit(load, line, redact)
         else:
             correction = redact(line.correction) if redact and line.correction else line.correction
             load.judgements.append(Judgement(line.trace_id, line.feedback, correction, number, data))
@@ -79,7 +83,14 @@ def write_load(connection: Connection, import_id: int, load: Load, now: float) -
     before = imports.locked(connection, import_id)
     if before.n_items != load.first:
         raise Elsewhere(f"the journal's import stands at line {before.n_items:,}, not at {load.first:,}")
-    batch = Batch(load.traces, load.refused, load.n_items, load.skipped, judgements=load.judgements)
+    batch = Batch(
+        load.traces,
+        load.refused,
+        load.n_items,
+        load.skipped,
+        judgements=load.judgements,
+        references=load.references,
+    )
     after = write_batch(connection, before, batch, now)
     add_spend(connection, load.spend)
     add_audits(connection, load.audits)
@@ -93,7 +104,6 @@ def redacted(trace: Trace, redact: Redact) -> Trace:
         messages=redact(trace.messages),
         parameters=redact(trace.parameters) if trace.parameters else None,
         response=redact(trace.response) if trace.response else trace.response,
-        reference=redact(trace.reference) if trace.reference else trace.reference,
         evidence=redact(trace.evidence) if trace.evidence else None,
     )
 
@@ -103,9 +113,22 @@ def _take_call(load: Load, line: CallLine, number: int, data: bytes, redact: Red
         load.traces.append(Located(redacted(line.trace, redact) if redact else line.trace, number, data))
     else:
         load.skipped[line.skipped or "no trace"] += 1
-    if line.spend is not None:
-        key_id, month, cost_usd = line.spend
-        before = load.spend.get((key_id, month), Spent(0.0, 0))
-        load.spend[key_id, month] = Spent(before.cost_usd + cost_usd, before.n_calls + 1)
+    _take_spend(load, line.spend, 1)
+
+
+def _take_audit(load: Load, line: AuditLine, redact: Redact | None) -> None:
+    reference = line.reference
+    if redact and reference.answer:
+        reference = reference._replace(answer=redact(reference.answer))
+    load.references.append(reference)
+    # The call that is audited was counted when it came.
+    _take_spend(load, line.spend, 0)
     if line.audit is not None:
         load.audits.append(line.audit)
+
+
+def _take_spend(load: Load, spend: tuple[str, str, float] | None, n_calls: int) -> None:
+    if spend is not None:
+        key_id, month, cost_usd = spend
+        before = load.spend.get((key_id, month), Spent(0.0, 0))
+        load.spend[key_id, month] = Spent(before.cost_usd + cost_usd, before.n_calls + n_calls)

@@ -10,7 +10,7 @@ from typing import Any
 
 from metier.artefacts.traffic import Feedback
 from metier.errors import MetierError
-from metier.gateway.calls import CallRecord
+from metier.gateway.calls import AuditOutcome, CallRecord
 from metier.gateway.errors import ApiError
 from metier.gateway.recording.counters import (
     ACCEPTED,
@@ -42,6 +42,8 @@ _SLICE_S = 200e-6
 _LET_GO_S = 50e-6
 _RECORD_BYTES = 1_000  # of a record's own, beside its texts
 
+_Item = CallRecord | AuditOutcome | JudgementLine
+
 
 class JournalRecorder:
     """Records into `journal`; judgements of answers that are not recent ones are looked up in the store at `location`.
@@ -69,7 +71,7 @@ class JournalRecorder:
         self._recent = Recent()
         self._answers = Answers(location, journal.folder.parent)
         self._max_calls, self._max_bytes = max_calls, max_bytes
-        self._waiting: deque[tuple[CallRecord | JudgementLine, int]] = deque()
+        self._waiting: deque[tuple[_Item, int]] = deque()
         # Two sums, each written by one thread alone.
         self._bytes_in = self._bytes_out = 0
         self._unwritten: list[bytes] = []
@@ -86,6 +88,10 @@ class JournalRecorder:
         """Keep a finished call; see gateway.protocols.Recorder."""
         if self._take(record, size_bytes(record)) and not record.endpoint.endswith(EMBEDDINGS_PATH):
             self._recent.add(record.trace_id, record.response_id)
+
+    def audited(self, outcome: AuditOutcome) -> None:
+        """Keep what an audit found; see gateway.protocols.Recorder."""
+        self._take(outcome, _RECORD_BYTES + len(outcome.reference or ""))
 
     async def judge(self, response_id: str, feedback: str | None, correction: str | None) -> bool:
         """Keep a judgement of an answer; see gateway.protocols.Recorder."""
@@ -145,7 +151,7 @@ class JournalRecorder:
         self._journal.close()
         self._answers.close()
 
-    def _take(self, item: CallRecord | JudgementLine, n_bytes: int) -> bool:
+    def _take(self, item: _Item, n_bytes: int) -> bool:
         if self._closed:
             return False
         self._counters[ACCEPTED] += 1
@@ -206,11 +212,13 @@ class JournalRecorder:
                 slice_end = time.perf_counter() + _SLICE_S
         return lines
 
-    def _line(self, item: CallRecord | JudgementLine) -> bytes | None:
+    def _line(self, item: _Item) -> bytes | None:
         try:
             if isinstance(item, JudgementLine):
                 correction = self._maker.clean(item.correction)
                 return encode(JudgementLine(item.trace_id, item.feedback, correction))
+            if isinstance(item, AuditOutcome):
+                return encode(self._maker.audit_line(item))
             return encode(self._maker.line(item))
         except Exception as problem:
             # Whatever a client or an upstream sent: one call must not stop the recording of the others.

@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 
 from metier.artefacts.traffic import Provenance, Trace
-from metier.gateway.calls import CallRecord, Decision, Route
-from metier.gateway.recording.lines import CallLine
+from metier.gateway.calls import AuditOutcome, CallRecord, Decision, Route
+from metier.gateway.recording.lines import AuditLine, CallLine
 from metier.sources.decoding import without_nul
 from metier.sources.messages import normal_messages, parameters
 from metier.sources.outcomes import Rejected
 from metier.store.audits import AuditRow
+from metier.store.references import Reference
 from metier.store.spend import month_of
 
 Redact = Callable[[str], str]
@@ -41,7 +42,12 @@ class LineMaker:
         """The line of a finished call. An embeddings call has no prompt and no answer to learn from: it is counted and
         paid, but is no trace; nor is a request without messages."""
         trace, skipped = self._trace(record)
-        return CallLine(trace, skipped, self._spend(record), _audit(record))
+        return CallLine(trace, skipped, self._spend(record))
+
+    def audit_line(self, outcome: AuditOutcome) -> AuditLine:
+        """The line of an audit. One without an answer is no evidence for or against a certificate, but may have cost."""
+        reference = Reference(outcome.trace_id, self.clean(outcome.reference), outcome.is_wrong, outcome.cost_usd)
+        return AuditLine(reference, _audit(outcome), self._spend(outcome))
 
     def clean(self, text: str | None) -> str | None:
         """`text` without secrets and NUL characters."""
@@ -78,7 +84,6 @@ class LineMaker:
             ttft_s=record.ttft_s,
             task=decision.task if decision is not None else None,
             route=decision.route.value if decision is not None else Route.PASSED.value,
-            reference=self.clean(record.reference),
             evidence=self._evidence(record, decision, None if whole else record.response),
         )
         return trace, None
@@ -100,7 +105,7 @@ class LineMaker:
                 self._remembered[text] = found
         return found
 
-    def _spend(self, record: CallRecord) -> tuple[str, str, float] | None:
+    def _spend(self, record: CallRecord | AuditOutcome) -> tuple[str, str, float] | None:
         key_id = record.caller.key_id
         if key_id is None:
             return None
@@ -184,10 +189,10 @@ def _storable(text: str) -> str:
     return orjson.dumps(without_nul(orjson.loads(text))).decode()
 
 
-def _audit(record: CallRecord) -> AuditRow | None:
-    decision = record.decision
-    if decision is None or record.is_wrong is None or not decision.is_audited:
+def _audit(outcome: AuditOutcome) -> AuditRow | None:
+    decision = outcome.decision
+    if outcome.is_wrong is None or decision.policy_id is None or decision.task is None or decision.allowed is None:
         return None
-    if decision.policy_id is None or decision.task is None or decision.allowed is None:
-        return None
-    return AuditRow(decision.policy_id, decision.task, record.trace_id, record.time, record.is_wrong, decision.allowed)
+    return AuditRow(
+        decision.policy_id, decision.task, outcome.trace_id, outcome.time, outcome.is_wrong, decision.allowed
+    )

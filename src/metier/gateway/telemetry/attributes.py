@@ -94,7 +94,7 @@ def attributes_of(record: CallRecord, operation: str, server: Server | None) -> 
         "metier.attempts": record.attempts or None,
         "metier.saved_usd": record.saved_usd,
         "metier.cancelled": record.is_cancelled or None,
-        "metier.audit.wrong": record.is_wrong,
+        "metier.shadow.wrong": record.is_wrong,
         **_request(record.request, record.is_stream),
         **(_decision(record.decision) if record.decision else {}),
     }

@@ -89,6 +89,13 @@ METRICS = (
         ("task", "outcome"),
     ),
     Metric(
+        "metier_shadow_answers_total",
+        "counter",
+        "Specialists' unseen answers in shadow mode: what the policy would have done (verdict kept or escalated), and "
+        "whether the frontier model answered the same, different, or not at all (unanswered).",
+        ("task", "verdict", "outcome"),
+    ),
+    Metric(
         "metier_realised_error",
         "gauge",
         "Share of audited kept answers that differ from the frontier model's, under the certificate in use.",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
-from metier.gateway.calls import CallRecord
+from metier.gateway.calls import AuditOutcome, CallRecord
 
 Form = Literal["json", "text"]
 Level = Literal["info", "warning", "error"]
@@ -50,6 +50,24 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         "saved_usd": record.saved_usd,
         "error": record.error,
         "cancelled": record.is_cancelled or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def audit_fields(outcome: AuditOutcome) -> dict[str, Any]:
+    """What is logged of an audit; fields without a value are left out."""
+    fields: dict[str, Any] = {
+        "trace_id": outcome.trace_id,
+        "task": outcome.decision.task,
+        "policy_id": outcome.decision.policy_id,
+        "wrong": outcome.is_wrong,
+        "model": outcome.model,
+        "upstream": outcome.upstream,
+        "upstream_model": outcome.upstream_model,
+        "attempts": outcome.attempts or None,
+        "latency_s": _rounded(outcome.latency_s),
+        "cost_usd": outcome.cost_usd,
+        "error": outcome.error,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
 
-from metier.gateway.calls import CallRecord
+from metier.gateway.calls import AuditOutcome, CallRecord
 from metier.gateway.telemetry.labels import NONE, OTHER, KnownNames
-from metier.gateway.telemetry.lines import Form, Level, call_fields, call_level, line
+from metier.gateway.telemetry.lines import Form, Level, audit_fields, call_fields, call_level, line
 from metier.gateway.telemetry.masks import masked
 from metier.gateway.telemetry.writer import LineWriter
 
@@ -34,14 +34,20 @@ class Logs:
 
     def call(self, record: CallRecord, models: KnownNames) -> None:
         """One line for a finished call, level info or error."""
-        fields = call_fields(record)
+        self._write("call", call_level(record), call_fields(record), models)
+
+    def audit(self, outcome: AuditOutcome, models: KnownNames) -> None:
+        """One line for the audit of a kept answer; a warning where the frontier model did not answer."""
+        self._write("audit", "warning" if outcome.is_wrong is None else "info", audit_fields(outcome), models)
+
+    def _write(self, event: str, level: Level, fields: dict[str, Any], models: KnownNames) -> None:
         for name in "model", "upstream_model":
             if name in fields and models.label(fields[name]) in (OTHER, NONE):
                 fields[name] = self._redact_name(fields[name])
-        if record.error is not None:
+        if "error" in fields:
             # Some upstreams put whole sentences there.
-            fields["error"] = self._redact(record.error)
-        self._writer.write(line(self._form, time.time(), call_level(record), "call", fields))
+            fields["error"] = self._redact(fields["error"])
+        self._writer.write(line(self._form, time.time(), level, event, fields))
 
     def event(self, event: str, level: Level = "info", **fields: Any) -> None:
         """One line for something that happened to the process: start, stop, reload, revoked, worker_died ..."""
@@ -59,6 +65,9 @@ class NoLogs:
     n_dropped = 0
 
     def call(self, record: CallRecord, models: KnownNames) -> None:
+        """Nothing."""
+
+    def audit(self, outcome: AuditOutcome, models: KnownNames) -> None:
         """Nothing."""
 
     def event(self, event: str, level: Level = "info", **fields: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from metier.gateway.calls import CallRecord, Decision, Route
+from metier.gateway.calls import AuditOutcome, CallRecord, Decision, Reason, Route
 from metier.gateway.telemetry.catalogue import METRICS, Metric
 from metier.gateway.telemetry.labels import NONE, Codes, KnownNames, endpoint_label, status_label
 from metier.version import __version__
@@ -120,7 +120,7 @@ class CallMetrics:
         if decision is not None:
             self._decided(record, decision, task)
         if record.upstream is not None:
-            self._asked(record)
+            self._asked(record, record.upstream)
         if record.error is not None or record.is_cancelled:
             self._failed(record)
 
@@ -145,16 +145,33 @@ class CallMetrics:
                 histogram = self._metrics["metier_specialist_duration_seconds"].labels(task)
                 self._specialists[task] = histogram
             histogram.observe(record.decide_s)
-        if decision.is_audited:
-            outcome = "unanswered" if record.is_wrong is None else "different" if record.is_wrong else "same"
-            self._metrics["metier_audits_total"].labels(task, outcome).inc()
+        if decision.route is Route.SHADOW and decision.label is not None:
+            verdict = "kept" if decision.reason is Reason.SHADOW else "escalated"
+            self._metrics["metier_shadow_answers_total"].labels(task, verdict, _outcome(record.is_wrong)).inc()
 
-    def _asked(self, record: CallRecord) -> None:
-        upstream = self._upstreams.label(record.upstream)
+    def audited(self, outcome: AuditOutcome) -> None:
+        """A kept answer has been audited; its call was counted when it finished."""
+        task = self._tasks.label(outcome.decision.task)
+        self._metrics["metier_audits_total"].labels(task, _outcome(outcome.is_wrong)).inc()
+        if outcome.cost_usd is not None and outcome.cost_usd > 0:
+            model = self._models.label(outcome.model)
+            self._metrics["metier_cost_usd_total"].labels(task, Route.KEPT.value, model).inc(outcome.cost_usd)
+        if outcome.upstream is not None:
+            upstream = self._attempted(outcome.upstream, outcome.attempts)
+            if outcome.error is not None:
+                self._metrics["metier_upstream_errors_total"].labels(upstream, self._codes.label(outcome.error)).inc()
+
+    def _attempted(self, name: str, attempts: int) -> str:
+        """Count attempts at an upstream; its label."""
+        upstream = self._upstreams.label(name)
         counter = self._attempts.get(upstream)
         if counter is None:
             counter = self._attempts[upstream] = self._metrics["metier_upstream_attempts_total"].labels(upstream)
-        counter.inc(max(record.attempts, 1))
+        counter.inc(max(attempts, 1))
+        return upstream
+
+    def _asked(self, record: CallRecord, name: str) -> None:
+        upstream = self._attempted(name, record.attempts)
         if record.error is not None or record.status >= _BAD_STATUS:
             code = self._codes.label(record.error) if record.error else status_label(record.status)
             self._metrics["metier_upstream_errors_total"].labels(upstream, code).inc()
@@ -165,3 +182,8 @@ class CallMetrics:
             self._metrics["metier_errors_total"].labels(endpoint, self._codes.label(record.error)).inc()
         if record.is_cancelled:
             self._metrics["metier_cancelled_requests_total"].labels(endpoint).inc()
+
+
+def _outcome(is_wrong: bool | None) -> str:
+    """What a comparison with the frontier model's answer gave."""
+    return "unanswered" if is_wrong is None else "different" if is_wrong else "same"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from metier.gateway.calls import CallRecord
+from metier.gateway.calls import AuditOutcome, CallRecord
 from metier.gateway.redaction.redactor import Redactor
 from metier.gateway.settings import UpstreamSettings
 from metier.gateway.telemetry.attributes import server_of
@@ -62,11 +62,16 @@ class GatewayTelemetry:
         return None if self._spans is None else self._spans.began(record, headers)
 
     def finished(self, record: CallRecord, token: Any) -> None:
-        """The call has ended, its audit included. Call it once for each `began`; never blocks."""
+        """The call has ended. Call it once for each `began`; never blocks."""
         self._calls.finished(record)
         if self._spans is not None and token is not None:
             self._spans.finished(record, token)
         self._logs.call(record, self._models)
+
+    def audited(self, outcome: AuditOutcome) -> None:
+        """The audit of a kept answer has come to its end; never blocks."""
+        self._calls.audited(outcome)
+        self._logs.audit(outcome, self._models)
 
     def headers_for(self, token: Any) -> Mapping[str, str]:
         """traceparent and tracestate for the upstream call; empty without spans."""
