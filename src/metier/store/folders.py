@@ -104,7 +104,9 @@ class ArtefactStore:
         """The manifest of one artefact, without reading any other. Raises NotFound where it is not there."""
         path = self.root / "artefacts" / kind / id / MANIFEST
         if not path.is_file():
-            raise NotFound(f"{kind} {id} is not in the store ({path} is missing). 'metier ls {kind}' lists those that are.")
+            raise NotFound(
+                f"{kind} {id} is not in the store ({path} is missing). 'metier ls {kind}' lists those that are."
+            )
         return _read_manifest(path)
 
     def resolve(self, id_prefix: str) -> Manifest:
