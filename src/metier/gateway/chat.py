@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from concurrent.futures import Executor
+from random import Random
 from time import monotonic
 from typing import Any
 
@@ -54,12 +54,14 @@ class Calls:
         self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
+        # Seeded by the system, and not asked of it each time: a system call lets another thread take the interpreter.
+        self._random_bits = Random().getrandbits
         self._frontier = Frontier(parts)
         self._audits = Audits(parts, self._frontier, background, timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        record = CallRecord(f"mtr-{os.urandom(16).hex()}", scope["path"], time.time())
+        record = CallRecord(f"mtr-{self._random_bits(128):032x}", scope["path"], time.time())
         call = Call(record, self._parts.telemetry.began(record, headers), monotonic(), scope["headers"])
         exchange = Exchange(send)
         connection: Any = scope.get(CONNECTION)
