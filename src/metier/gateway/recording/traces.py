@@ -126,6 +126,7 @@ class LineMaker:
             "attempts": record.attempts or None,
             "key": record.caller.key_id,
             "saved_usd": record.saved_usd,
+            "usage": "estimated" if record.is_estimated else None,
             "is_wrong": record.is_wrong,
             # What came before the upstream or the client broke off: no answer, and nothing to learn from.
             "partial": self.clean(partial),
