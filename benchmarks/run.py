@@ -27,6 +27,7 @@ ROOT = HERE.parent
 RESULTS = ROOT / "bench-results"
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 PAGE = ROOT / "docs" / "benchmarks.md"
+_FAILED = "**Failed with exit code"
 _LIBRARIES = ("numpy", "polars", "scikit-learn", "onnxruntime", "tokenizers", "torch", "transformers")
 
 
@@ -109,7 +110,7 @@ def run(name: str, benchmark: Benchmark, results: Path, arguments: Sequence[str]
     shown = " ".join(["python", f"benchmarks/{benchmark.script}", *extra])
     took = f"Command: `{shown}`; {time.monotonic() - begun:,.0f} s."
     if done.returncode:
-        return f"## {benchmark.title}\n\n**Failed with exit code {done.returncode}.** {took}\n\n{done.stdout}"
+        return f"## {benchmark.title}\n\n{_FAILED} {done.returncode}.** {took}\n\n{done.stdout}"
     return f"## {benchmark.title}\n\n{done.stdout.strip()}\n\n{took}\n"
 
 
@@ -123,13 +124,18 @@ def main() -> None:
         parser.error(f"no benchmark is called {' or '.join(arguments.only)}")
     results = RESULTS / "quick" if arguments.quick else RESULTS
     results.mkdir(parents=True, exist_ok=True)
+    failed = []
     for name in chosen:
         benchmark = BENCHMARKS[name]
         section = run(name, benchmark, results, benchmark.quick if arguments.quick else benchmark.arguments)
         (results / f"{name}.md").write_text(f"{section}\n{machine()}\n", encoding="utf-8")
         sys.stdout.write(section + "\n")
+        if _FAILED in section:
+            failed.append(name)
     if not arguments.quick:
         write_page()
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 def _is_named(name: str, wanted: Sequence[str]) -> bool:

@@ -35,16 +35,16 @@ mode = "route"
 """
 
 
-def labelled_requests(project: Project, student: str, n: int) -> list[tuple[dict[str, Any], str]]:
-    """Requests of the log that the student's policy keeps, each with the label that `metier predict` gives."""
+def labelled_requests(project: Project, n: int) -> list[tuple[dict[str, Any], str]]:
+    """Requests of the log that the policy keeps, each with the label that `metier predict` gives."""
     requests = {request["messages"][-1]["content"]: request for request in project.requests()}  # type: ignore[index]
     inputs = project.folder / "inputs.jsonl"
     inputs.write_bytes(b"".join(orjson.dumps({"input": text}) + b"\n" for text in list(requests)[-4 * n :]))
-    printed = projects.command(project.folder, "predict", project.task, inputs.name, "--student", student)
+    printed = projects.command(project.folder, "predict", project.task, inputs.name)
     answers = [orjson.loads(line) for line in printed.splitlines()]
     kept = [(requests[row["input"]], row["label"]) for row in answers if row["decision"] == "kept"]
     if len(kept) < n:
-        raise RuntimeError(f"{student}: only {len(kept)} of {len(answers)} inputs are kept; {n} are needed")
+        raise RuntimeError(f"{project.folder}: only {len(kept)} of {len(answers)} inputs are kept; {n} are needed")
     return kept[:n]
 
 
@@ -63,9 +63,9 @@ def answers_file(folder: Path, labels: list[tuple[dict[str, Any], str]]) -> Path
 
 
 def measure(project: Project, student: str, folder: Path, repeats: int, block_s: float) -> dict[str, Any]:
-    labels = labelled_requests(project, student, _N_INPUTS)
+    labels = labelled_requests(project, _N_INPUTS)
     at = projects.copied(project, folder / student)
-    projects.command(at.folder, "promote", at.task, at.policies[student])
+    projects.command(at.folder, "promote", at.task, at.policy_id)
     with (
         servers.mock(folder, "--answers", str(answers_file(folder, labels))) as upstream,
         servers.metier(at.folder, upstream, ROUTE) as server,
@@ -141,16 +141,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=0, help="5, quick 2")
     parser.add_argument("--block-s", type=float, default=0.0, help="seconds a run, 8, quick 2")
     parser.add_argument("--students", nargs="+", choices=tuple(_TO_REACH), default=list(_TO_REACH))
-    parser.add_argument("--project", type=Path, default=Path("bench-results/gateway-project"), help="where it is kept")
+    parser.add_argument("--project", type=Path, default=projects.FOLDER, help="where the projects are kept")
 
 
 def main() -> None:
     given = options(__doc__, _add_options)
     repeats = given.repeats or (2 if given.quick else 5)
-    project = projects.made(given.project, given.students)
     with work_folder() as folder:
         found = {
-            student: measure(project, student, folder, repeats, given.block_s or (2.0 if given.quick else 8.0))
+            student: measure(
+                projects.made(given.project, student),
+                student,
+                folder,
+                repeats,
+                given.block_s or (2.0 if given.quick else 8.0),
+            )
             for student in given.students
         }
     result = {"connections": CONNECTIONS, "students": found}

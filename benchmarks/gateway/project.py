@@ -1,4 +1,4 @@
-"""A project with two certified specialists, made by metier's own commands from clinc150; later runs find it made.
+"""A project with a certified specialist, made by metier's own commands from clinc150; later runs find it made.
 
 The log is clinc150 (Larson et al., 2019) as calls with made-up answers and human judgements. Every command is a process of
 its own, as a user would run it, and stages whose inputs have not changed are skipped.
@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from common import say
 from metier.labs import clinc
 from metier.labs.files import write_jsonl
 
-ROOT = Path(__file__).parent.parent.parent
+FOLDER = Path("bench-results/gateway-project")
 DEFAULT_DATA = "../shared/data"
 LINEAR, ENCODER = "linear", "encoder"
 _DAYS = 3.0
@@ -43,11 +42,11 @@ model = "made-up frontier"
 
 @dataclass(frozen=True)
 class Project:
-    """The folder, the task's name, and each student's policy."""
+    """The folder, the task's name, and the id of its policy."""
 
     folder: Path
     task: str
-    policies: dict[str, str]
+    policy_id: str
 
     def requests(self) -> list[dict[str, object]]:
         """The requests of the log, as its clients sent them."""
@@ -55,9 +54,10 @@ class Project:
             return [orjson.loads(line)["request"] for line in file]
 
 
-def made(folder: Path, students: Sequence[str]) -> Project:
-    """The project in `folder` with these students' specialists, made where they are not. Raises NotFound where clinc150 is
+def made(root: Path, student: str) -> Project:
+    """The student's project, in a folder of its own under `root`, made where it is not. Raises NotFound where clinc150 is
     not there."""
+    folder = root / student
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / _LOG
     if not log.exists():
@@ -68,18 +68,15 @@ def made(folder: Path, students: Sequence[str]) -> Project:
     command(folder, "audit")
     task = _task(folder)
     command(folder, "curate", task)
-    policies = {}
-    for student in students:
-        command(folder, "train", task, "--students", student)
-        command(folder, "calibrate", task, "--student", student)
-        policies[student] = _newest(folder, "policy")
-    return Project(folder, task, policies)
+    command(folder, "train", task, "--students", student)
+    command(folder, "calibrate", task, "--student", student)
+    return Project(folder, task, _newest(folder, "policy"))
 
 
 def copied(project: Project, to: Path) -> Project:
     """A copy to run a gateway in, so that its traffic does not pile up in the original."""
     shutil.copytree(project.folder, to)
-    return Project(to, project.task, project.policies)
+    return Project(to, project.task, project.policy_id)
 
 
 def command(folder: Path, *arguments: str) -> str:

@@ -71,9 +71,9 @@ def mixed(address: Any, labels: list[tuple[dict[str, Any], str]], noted: Noted) 
 
 
 def measure(project: projects.Project, folder: Path, n: int) -> dict[str, Any]:
-    labels = kept.labelled_requests(project, projects.LINEAR, 400)
+    labels = kept.labelled_requests(project, 400)
     at = projects.copied(project, folder / "project")
-    projects.command(at.folder, "promote", at.task, at.policies[projects.LINEAR])
+    projects.command(at.folder, "promote", at.task, at.policy_id)
     noted = Noted()
     errors: Counter[str] = Counter()
     memory: list[tuple[int, float]] = []
@@ -155,12 +155,12 @@ def show(result: dict[str, Any]) -> str:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, default=0, help=f"{N}, quick 15000")
-    parser.add_argument("--project", type=Path, default=Path("bench-results/gateway-project"), help="where it is kept")
+    parser.add_argument("--project", type=Path, default=projects.FOLDER, help="where the projects are kept")
 
 
 def main() -> None:
     given = options(__doc__, _add_options)
-    project = projects.made(given.project, (projects.LINEAR,))
+    project = projects.made(given.project, projects.LINEAR)
     with work_folder() as folder:
         result = measure(project, folder, given.calls or (15_000 if given.quick else N))
     finish(result, show(result), given.out, problems(result))
