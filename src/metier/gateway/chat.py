@@ -26,6 +26,9 @@ _log = logging.getLogger("metier.gateway")
 
 # Where the server says who is at the other end (gateway.process.connection): `task` is cancelled when the client hangs up.
 CONNECTION = "metier.connection"
+# A client may say which task its call is; no upstream is told.
+TASK_HINT = "x-metier-task"
+_READ_HEADERS = frozenset({b"authorization", b"content-length", b"traceparent", b"tracestate", TASK_HINT.encode()})
 # What web servers log for a client that did not wait for its answer; it is never sent.
 CLIENT_CLOSED = 499
 _PASSED = Decision(Route.PASSED, Reason.NOT_RECOGNISED)
@@ -60,7 +63,9 @@ class Calls:
         self._audits = Audits(parts, self._frontier, background, timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in _READ_HEADERS
+        }
         record = CallRecord(f"mtr-{self._random_bits(128):032x}", scope["path"], time.time())
         call = Call(record, self._parts.telemetry.began(record, headers), monotonic(), scope["headers"])
         exchange = Exchange(send)
@@ -78,7 +83,7 @@ class Calls:
                 self._client_timeout_s,
                 is_here=connection is not None and connection.is_body_here,
             )
-            await self._answer(call, exchange)
+            await self._answer(call, exchange, headers.get(TASK_HINT))
         except ApiError as error:
             failure = error
         except ClientGone:
@@ -105,12 +110,12 @@ class Calls:
             else:
                 call.pending.add_done_callback(lambda _: self._close(call))
 
-    async def _answer(self, call: Call, exchange: Exchange) -> None:
+    async def _answer(self, call: Call, exchange: Exchange, task_hint: str | None) -> None:
         record = call.record
         request = record.request = parse(record.endpoint, call.body)
         record.model = request.get("model")
         record.is_stream = request.get("stream") is True
-        decision = record.decision = await self._decide(record)
+        decision = record.decision = await self._decide(record, task_hint)
         if decision.written is not None:
             await self._keep(call, exchange, decision, decision.written)
         else:
@@ -118,15 +123,17 @@ class Calls:
                 call.pending = self._background.start(lambda: self._answer_unseen(record, decision))
             await self._pass(call, exchange)
 
-    async def _decide(self, record: CallRecord) -> Decision:
+    async def _decide(self, record: CallRecord, task_hint: str | None) -> Decision:
         if record.endpoint != CHAT:
             return _PASSED
         began, router = monotonic(), self._parts.router
-        if router.is_slow(record.request):
+        if router.is_slow(record.request, task_hint):
             loop = asyncio.get_running_loop()
-            decision = await loop.run_in_executor(self._threads, router.decide, record.request, record.trace_id)
+            decision = await loop.run_in_executor(
+                self._threads, router.decide, record.request, record.trace_id, task_hint
+            )
         else:
-            decision = router.decide(record.request, record.trace_id)
+            decision = router.decide(record.request, record.trace_id, task_hint)
         record.decide_s = monotonic() - began
         return decision
 

@@ -25,8 +25,9 @@ class Gatekeeper(Protocol):
 class Router(Protocol):
     """Recognises the task, asks the specialist, applies the policy (gateway.routing)."""
 
-    def decide(self, request: Mapping[str, Any], trace_id: str) -> Decision:
-        """The decision for a parsed chat request; never raises, at worst it escalates. CPU-bound, safe in threads."""
+    def decide(self, request: Mapping[str, Any], trace_id: str, task_hint: str | None = None) -> Decision:
+        """The decision for a parsed chat request; never raises, at worst it escalates. CPU-bound, safe in threads.
+        `task_hint` names the task that the caller says it is; a name that no task has is as good as none."""
         ...
 
     def answer_unseen(self, decision: Decision) -> Decision:
@@ -34,7 +35,7 @@ class Router(Protocol):
         with label, scores, thresholds and ids filled in. Runs in a thread beside the upstream call; never raises."""
         ...
 
-    def is_slow(self, request: Mapping[str, Any]) -> bool:
+    def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:
         """Whether `decide` may take over a millisecond on this request, so that it belongs in a thread."""
         ...
 

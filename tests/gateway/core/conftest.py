@@ -50,15 +50,17 @@ class Script:
 
     decision: Decision | Callable[[Mapping[str, Any]], Decision] = PASSED
     slow: bool = False
+    hints: list[str | None] = field(default_factory=list)
     unseen: Callable[[Decision], Decision] = lambda decision: replace(decision, label="unseen", score=0.5)
 
-    def decide(self, request: Mapping[str, Any], trace_id: str) -> Decision:
+    def decide(self, request: Mapping[str, Any], trace_id: str, task_hint: str | None = None) -> Decision:
+        self.hints.append(task_hint)
         return self.decision if isinstance(self.decision, Decision) else self.decision(request)
 
     def answer_unseen(self, decision: Decision) -> Decision:
         return self.unseen(decision)
 
-    def is_slow(self, request: Mapping[str, Any]) -> bool:
+    def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:
         return self.slow
 
     def same_answer(self, decision: Decision, reference: str) -> bool:

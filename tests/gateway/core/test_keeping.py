@@ -249,3 +249,10 @@ def test_audits_under_way_are_finished_when_the_gateway_stops(start: Callable[..
             assert time.monotonic() < until
             time.sleep(0.005)
     assert gateway.book.audits[0].is_wrong is True
+
+
+def test_the_callers_word_for_its_task_goes_to_the_router_alone(gateway: Any) -> None:
+    post(gateway)
+    httpx.post(gateway.url + "/chat/completions", json=ASKED, headers={"X-Metier-Task": "intents"}, timeout=20)
+    assert gateway.router.hints == [None, "intents"]
+    assert b"x-metier-task" not in {name.lower() for name, _ in gateway.upstream.calls[1].headers}

@@ -86,8 +86,8 @@ class _Timed:
     def __init__(self, fixed_s: float, per_char_s: float) -> None:
         self.now, self.fixed_s, self.per_char_s = 0.0, fixed_s, per_char_s
 
-    def predict(self, inputs: Any) -> Any:
-        self.now += self.fixed_s + self.per_char_s * len(inputs[0])
+    def answer(self, text: str) -> None:
+        self.now += self.fixed_s + self.per_char_s * len(text)
 
     def clock(self) -> float:
         return self.now
@@ -95,11 +95,11 @@ class _Timed:
 
 def test_from_which_length_an_answer_is_slow() -> None:
     fast = _Timed(0.0002, 1e-7)
-    assert slow_from(fast, fast.clock) == pytest.approx(8000, abs=2)
+    assert slow_from(fast.answer, fast.clock) == pytest.approx(8000, abs=2)
     slow = _Timed(0.002, 0)
-    assert slow_from(slow, slow.clock) == 0
+    assert slow_from(slow.answer, slow.clock) == 0
     even = _Timed(0.0002, 0)
-    assert slow_from(even, even.clock) > 100_000
+    assert slow_from(even.answer, even.clock) > 100_000
 
 
 def test_failures_are_written_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:

@@ -50,6 +50,7 @@ class Worker:
             lambda task: self.setup.route_of(task),
             DatabaseLedger(setup.traffic_url),
             event=self._event,
+            redacts_pii=serve.redact_pii,
         )
         self.telemetry = open_telemetry(
             serve.log, tasks=self.router.tasks, aliases=setup.models, upstreams=setup.upstreams, redact=redact

@@ -53,11 +53,13 @@ class Failures:
         )
 
 
-def ask(predictor: Predictor, classes: frozenset[str], text: str, failures: Failures, name: str) -> Asked | None:
-    """The specialist's answer to `text`; None, counted in `failures`, where it raises, or gives figures that are no numbers
-    or a label that is not among `classes`. `name` says in the log who failed."""
+def ask(
+    predictor: Predictor, read: Callable[[str], str], classes: frozenset[str], text: str, failures: Failures, name: str
+) -> Asked | None:
+    """The specialist's answer to `text` as `read` leaves it; None, counted in `failures`, where it raises, or gives figures
+    that are no numbers or a label that is not among `classes`. `name` says in the log who failed."""
     try:
-        answers = predictor.predict([text])
+        answers = predictor.predict([read(text)])
         label, score, ood_score = answers.labels[0], float(answers.scores[0]), float(answers.ood_scores[0])
     except Exception as problem:  # whatever it is, the call can still be answered by the frontier model
         failures.add(f"specialist {name} raised {type(problem).__name__}")

@@ -54,6 +54,7 @@ class RouterHolder:
         event: Event = no_event,
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
+        redacts_pii: bool = False,
     ) -> None:
         self._store = store
         self._settings_of = settings_of
@@ -61,6 +62,7 @@ class RouterHolder:
         self._event = event
         self._clock = clock
         self._seed = seed
+        self._redacts_pii = redacts_pii
         self._aliases = AliasStore(store.root)
         self._memory = store.root / REVOKED_FILE
         self._findings = Findings(remembered(self._memory) if ledger is not None else frozenset())
@@ -77,17 +79,17 @@ class RouterHolder:
 
     # Router of gateway.protocols
 
-    def decide(self, request: Mapping[str, Any], trace_id: str) -> Decision:
+    def decide(self, request: Mapping[str, Any], trace_id: str, task_hint: str | None = None) -> Decision:
         """The decision for a parsed chat request, by the table in use; never raises."""
-        return self._router.decide(request, trace_id)
+        return self._router.decide(request, trace_id, task_hint)
 
     def answer_unseen(self, decision: Decision) -> Decision:
         """A SHADOW decision with the specialist's answer filled in; never raises."""
         return self._router.answer_unseen(decision)
 
-    def is_slow(self, request: Mapping[str, Any]) -> bool:
+    def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:
         """Whether `decide` may take over a millisecond on this request."""
-        return self._router.is_slow(request)
+        return self._router.is_slow(request, task_hint)
 
     def same_answer(self, decision: Decision, reference: str) -> bool:
         """Whether the frontier's answer gives the same label as the specialist's kept answer."""
@@ -131,7 +133,7 @@ class RouterHolder:
         be loaded is reported, and its old champion goes on serving; nothing is raised for it."""
         with self._swap:
             fingerprint, old = self._aliases.fingerprint(), self.table
-            table = load_table(self._store, self._settings_of, old, self._seed)
+            table = load_table(self._store, self._settings_of, old, self._seed, self._redacts_pii)
             self._put(with_revocations(table, self._findings.revoked))
             self._fingerprint, self._loaded_at = fingerprint, self._clock()
         for task, policy, previous in changes(old, table):

@@ -8,8 +8,10 @@ from typing import cast
 
 from metier.artefacts.manifests import Manifest
 from metier.artefacts.tasks import Audit
-from metier.errors import MetierError
+from metier.errors import MetierError, MissingExtra
+from metier.gateway.redaction import Redactor
 from metier.gateway.routing.champions import Champion, load_champion
+from metier.gateway.routing.inputs import prompt_redactor
 from metier.gateway.routing.table import AuditRecogniser, RoutingTable, TaskRoute, task_route
 from metier.gateway.settings import RouteSettings
 from metier.mining.recognition import Recogniser, build_recogniser
@@ -31,7 +33,11 @@ class _Known:
 
 
 def load_table(
-    store: ArtefactStore, settings_of: SettingsOf, old: RoutingTable | None = None, seed: int = 0
+    store: ArtefactStore,
+    settings_of: SettingsOf,
+    old: RoutingTable | None = None,
+    seed: int = 0,
+    redacts_pii: bool = False,
 ) -> RoutingTable:
     """The routing table of a project as it is on disk now.
 
@@ -40,13 +46,15 @@ def load_table(
         old: the table in use. What has not changed is taken over from it, and where a new champion cannot be loaded, the
             old one goes on serving; its revocations are taken over too.
         seed: draws the sample on which recognition tells tasks of one prompt apart.
+        redacts_pii: personal data is taken out of what this gateway records, so that prompts and inputs are compared with
+            what is left of others.
 
     Returns:
         a table whose `faults` say what could not be loaded and why. Nothing is raised for what lies on disk.
     """
     old = old or RoutingTable()
     faults: dict[str, str] = {}
-    champions = _champions(store, old, faults)
+    champions = _champions(store, old, faults, redacts_pii)
     audits = _recognisers(store, champions, old, faults, seed)
     names = {name for known in audits for name in known.tasks} | set(champions)
     routes: dict[str, TaskRoute] = {
@@ -61,10 +69,22 @@ def load_table(
         )
         for known in audits
     )
-    return RoutingTable(recognisers, routes, faults, old.revoked)
+    redact = _prompt_redactor(audits, redacts_pii, faults)
+    return RoutingTable(recognisers, routes, faults, old.revoked, redact)
 
 
-def _champions(store: ArtefactStore, old: RoutingTable, faults: dict[str, str]) -> dict[str, Champion]:
+def _prompt_redactor(audits: Iterable[_Known], redacts_pii: bool, faults: dict[str, str]) -> Redactor | None:
+    templates = [template for known in audits for template in known.recogniser.wordings.templates]
+    try:
+        return prompt_redactor(templates, redacts_pii=redacts_pii)
+    except MissingExtra as problem:
+        faults["prompts with personal data"] = str(problem)
+        return None
+
+
+def _champions(
+    store: ArtefactStore, old: RoutingTable, faults: dict[str, str], redacts_pii: bool
+) -> dict[str, Champion]:
     serving = {task: route.champion for task, route in old.routes.items() if route.champion is not None}
     found: dict[str, Champion] = {}
     for task, alias in _aliases(store, serving, faults):
@@ -72,7 +92,7 @@ def _champions(store: ArtefactStore, old: RoutingTable, faults: dict[str, str]) 
         if alias is not None and alias.champion is None:
             continue
         if alias is not None and (before is None or before.policy_id != alias.champion):
-            before = _loaded(store, alias, before, faults)
+            before = _loaded(store, alias, before, faults, redacts_pii)
         if before is not None:
             found[task] = before
     return found
@@ -95,9 +115,11 @@ def _aliases(
             yield alias.task, alias
 
 
-def _loaded(store: ArtefactStore, alias: Alias, before: Champion | None, faults: dict[str, str]) -> Champion | None:
+def _loaded(
+    store: ArtefactStore, alias: Alias, before: Champion | None, faults: dict[str, str], redacts_pii: bool
+) -> Champion | None:
     try:
-        return load_champion(store, alias)
+        return load_champion(store, alias, redacts_pii=redacts_pii)
     except Exception as problem:  # whatever lies on disk, the other tasks must be served
         what = str(problem) if isinstance(problem, MetierError) else f"{type(problem).__name__}: {problem}"
         faults[alias.task] = _kept(f"champion {alias.champion} cannot be loaded: {what}", before)

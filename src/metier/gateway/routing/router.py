@@ -28,11 +28,11 @@ class TableRouter:
     failures: Failures = field(default_factory=Failures)
     _glanced: tuple[object, Glance] | None = None
 
-    def decide(self, request: Mapping[str, Any], trace_id: str) -> Decision:
+    def decide(self, request: Mapping[str, Any], trace_id: str, task_hint: str | None = None) -> Decision:
         """The decision for a parsed chat request; never raises, at worst it escalates."""
         decision = PASSED
         try:
-            found = self._recognise(request)
+            found = self._recognise(request, task_hint)
             if found is None:
                 return PASSED
             decision = Decision(Route.ESCALATED, Reason.SPECIALIST_FAILED, task=found.task_name, input=found.input)
@@ -49,7 +49,7 @@ class TableRouter:
         if decision.route is not Route.SHADOW or champion is None or decision.input is None:
             return decision
         try:
-            asked = ask(champion.predictor, champion.classes, decision.input, champion.failures, champion.name)
+            asked = _ask(champion, decision.input)
             if asked is None:
                 return replace(decision, reason=Reason.SPECIALIST_FAILED)
             seen = _with_evidence(decision, champion, asked)
@@ -60,10 +60,10 @@ class TableRouter:
             self.failures.add(f"routing raised {type(problem).__name__}")
             return decision
 
-    def is_slow(self, request: Mapping[str, Any]) -> bool:
+    def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:
         """Whether `decide` may take over a millisecond on this request, so that it belongs in a thread."""
         try:
-            glance = self.table.glance(request.get("messages"), request.get("model"))
+            glance = self.table.glance(request.get("messages"), request.get("model"), task_hint)
         except Exception as problem:
             self.failures.add(f"routing raised {type(problem).__name__}")
             return False
@@ -83,14 +83,14 @@ class TableRouter:
         """Whether the frontier's answer gives the same label as the specialist's; False where it gives none."""
         return decision.label is not None and same_answer(decision.label, decision.written, reference)
 
-    def _recognise(self, request: Mapping[str, Any]) -> Recognised | None:
+    def _recognise(self, request: Mapping[str, Any], task_hint: str | None) -> Recognised | None:
         glanced = self._glanced
         if glanced is not None and glanced[0] is request:
             # A request may be large: it is not held longer than needed.
             self._glanced = None
             if glanced[1].is_sure:
                 return glanced[1].found
-        return self.table.recognise(request.get("messages"), request.get("model"))
+        return self.table.recognise(request.get("messages"), request.get("model"), task_hint)
 
 
 def _decide(table: RoutingTable, found: Recognised, request: Mapping[str, Any], trace_id: str) -> Decision:
@@ -104,13 +104,17 @@ def _decide(table: RoutingTable, found: Recognised, request: Mapping[str, Any], 
     reason = _hindrance(table, route, champion, found, request, form)
     if route.mode is Mode.SHADOW or reason is not None or form is None:
         return _sent_on(route, found, reason or Reason.SHADOW)
-    asked = ask(champion.predictor, champion.classes, found.input, champion.failures, champion.name)
+    asked = _ask(champion, found.input)
     if asked is None:
         return _sent_on(route, found, Reason.SPECIALIST_FAILED)
     doubt = _doubt(champion, asked)
     if doubt is not None:
         return _with_evidence(_sent_on(route, found, doubt), champion, asked)
     return _written(route, champion, found, request, trace_id, form, asked)
+
+
+def _ask(champion: Champion, text: str) -> Asked | None:
+    return ask(champion.predictor, champion.read, champion.classes, text, champion.failures, champion.name)
 
 
 def _hindrance(
@@ -132,6 +136,9 @@ def _hindrance(
         return Reason.REVOKED
     if form is None:
         return Reason.FORM
+    if not found.input:
+        # Curation makes no examples of empty inputs, so no certificate speaks of them.
+        return Reason.OUT_OF_DISTRIBUTION
     if not within_rollout(found.task_name, found.input, route.rollout):
         return Reason.ROLLOUT
     return None

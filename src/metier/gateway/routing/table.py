@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from metier.gateway.calls import Mode
+from metier.gateway.redaction import Redactor
 from metier.gateway.routing.champions import Champion
 from metier.gateway.settings import RouteSettings
 from metier.mining.prompts import prompt_of
@@ -70,20 +71,30 @@ class Glance:
 @dataclass(frozen=True)
 class RoutingTable:
     """`recognisers` are those of the champions' audits, newest first, and that of the newest audit. `faults` says by task,
-    in words, what could not be loaded; a champion that was serving before goes on serving. `revoked` holds policy ids."""
+    in words, what could not be loaded; a champion that was serving before goes on serving. `revoked` holds policy ids.
+    `redact` is what prompts must go through to be compared with templates of redacted traces; None where none is needed."""
 
     recognisers: tuple[AuditRecogniser, ...] = ()
     routes: Mapping[str, TaskRoute] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     revoked: frozenset[str] = frozenset()
+    redact: Redactor | None = None
 
-    def recognise(self, messages: object, model: object) -> Recognised | None:
-        """The task of a call, or None. A `model` that is the name of a task says which task it is."""
-        hint = self._hint(model)
+    def recognise(self, messages: object, model: object, task_hint: str | None = None) -> Recognised | None:
+        """The task of a call, or None. `task_hint`, or a `model` that is the name of a task, says which task it is."""
+        hint = self._hint(task_hint, model)
+        found = self._recognise(self.redact.value(messages), hint) if self.redact is not None else None
+        return found or self._recognise(messages, hint)
+
+    def _recognise(self, messages: object, hint: str | None) -> Recognised | None:
+        found = self._best(messages, hint) if hint is not None else None
+        return found or self._best(messages, None)
+
+    def _best(self, messages: object, hint: str | None) -> Recognised | None:
         best, best_rank = None, -1
         for one in self.recognisers:
-            found = one.recogniser.recognise(messages, hint) if hint in one.tasks else None
-            found = found or one.recogniser.recognise(messages)
+            is_asked = hint is None or hint in one.tasks
+            found = one.recogniser.recognise(messages, hint) if is_asked else None
             if found is None:
                 continue
             # A champion is certified for inputs as the audit that it was made from extracts them.
@@ -96,13 +107,13 @@ class RoutingTable:
                 break
         return best
 
-    def glance(self, messages: object, model: object) -> Glance:
+    def glance(self, messages: object, model: object, task_hint: str | None = None) -> Glance:
         """What can be told in some microseconds: a prompt that is a template to the letter, or that is like none."""
         prompt = prompt_of(messages) if self.recognisers else None
         if prompt is None or not prompt.n_chars:
             return _NOTHING
         is_long = prompt.n_chars > LONG_CHARS
-        if is_long or self._hint(model) is not None:
+        if is_long or self.redact is not None or self._hint(task_hint, model) is not None:
             return Glance(False, None, is_long)
         for one in self.recognisers:
             wordings = one.recogniser.wordings
@@ -123,7 +134,9 @@ class RoutingTable:
             return Glance(True, found, False)
         return _NOTHING
 
-    def _hint(self, model: object) -> str | None:
+    def _hint(self, task_hint: str | None, model: object) -> str | None:
+        if task_hint in self.routes:
+            return task_hint
         return model if isinstance(model, str) and model in self.routes else None
 
 
