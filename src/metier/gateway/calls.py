@@ -82,7 +82,7 @@ class Decision:
 
     `written` is not None if and only if `route` is KEPT; then `is_audited` says that the frontier model shall be asked as
     well. Scores and ids are None where the specialist was not asked. `label` is the specialist's answer, `input` what it
-    was asked. `policy_id` names the certificate. `allowed`, known wherever `is_audited`, is the share of wrong answers that
+    was asked, `template_id` the wording. `policy_id` names the certificate. `allowed`, known wherever `is_audited`, is the share of wrong answers that
     the audit compares with: the certificate's alpha plus the audit allowance.
     """
 
@@ -90,6 +90,7 @@ class Decision:
     reason: Reason | None = None
     task: str | None = None
     mode: Mode | None = None
+    template_id: str | None = None
     input: str | None = None
     label: str | None = None
     score: float | None = None

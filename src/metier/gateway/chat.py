@@ -139,7 +139,9 @@ class Calls:
 
     async def _answer_unseen(self, record: CallRecord, decision: Decision) -> None:
         began, loop = monotonic(), asyncio.get_running_loop()
-        record.decision = await loop.run_in_executor(self._threads, self._parts.router.answer_unseen, decision)
+        record.decision = await loop.run_in_executor(
+            self._threads, self._parts.router.answer_unseen, decision, record.request
+        )
         record.decide_s = (record.decide_s or 0.0) + monotonic() - began
 
     def _compare_unseen(self, record: CallRecord, decision: Decision) -> None:

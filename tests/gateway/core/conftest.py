@@ -57,7 +57,7 @@ class Script:
         self.hints.append(task_hint)
         return self.decision if isinstance(self.decision, Decision) else self.decision(request)
 
-    def answer_unseen(self, decision: Decision) -> Decision:
+    def answer_unseen(self, decision: Decision, request: Mapping[str, Any]) -> Decision:
         return self.unseen(decision)
 
     def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:

@@ -30,7 +30,7 @@ KEPT = Decision(
 )
 TOOL = replace(KEPT, written=Written(None, "classify", '{"label":"track_order"}'))
 AUDITED = replace(KEPT, reason=Reason.AUDIT, is_audited=True, allowed=0.05)
-SHADOW = Decision(Route.SHADOW, Reason.SHADOW, "intents", Mode.SHADOW, "where is my parcel")
+SHADOW = Decision(Route.SHADOW, Reason.SHADOW, "intents", Mode.SHADOW, input="where is my parcel")
 
 
 def post(gateway: Any, **changes: Any) -> httpx.Response:

@@ -59,22 +59,44 @@ def test_shadow_mode_asks_apart_from_the_decision(shop: Shop) -> None:
     router = shop.holder("shadow")
     decision = router.decide(request(), "mtr-1")
     assert (decision.route, decision.reason, decision.label) == (Route.SHADOW, Reason.SHADOW, None)
-    seen = router.answer_unseen(decision)
+    seen = router.answer_unseen(decision, request())
     assert (seen.route, seen.reason, seen.label) == (Route.SHADOW, Reason.SHADOW, "money_transfer")
     assert seen.score is not None
     assert seen.threshold == 0.3
     assert seen.written is None
-    foreign = router.answer_unseen(router.decide(request("zzzz qqqq xxxx"), "mtr-1"))
+    foreign = router.answer_unseen(router.decide(request("zzzz qqqq xxxx"), "mtr-1"), request("zzzz qqqq xxxx"))
     assert (foreign.route, foreign.reason) == (Route.SHADOW, Reason.LOW_SCORE)
     # What would have hindered route mode is said in shadow mode, too, and the specialist is asked all the same.
-    two = router.answer_unseen(router.decide(request(n=2), "mtr-1"))
+    two = router.answer_unseen(router.decide(request(n=2), "mtr-1"), request(n=2))
     assert (two.route, two.reason, two.label) == (Route.SHADOW, Reason.PARAMETERS, "money_transfer")
+
+
+def test_shadow_mode_says_what_route_mode_would_do(shop: Shop) -> None:
+    anew = request()
+    anew["messages"][0]["content"] = SYSTEM.replace(
+        "Read the message below with care", "Carefully read the message below"
+    )
+    asked = [
+        request(), anew, request("zzzz qqqq xxxx"), request(""), request(n=2), request(max_tokens=1), request(stop="_"),
+        request(response_format=JSON_FORMAT), request(tools=[TOOL]), request(tools=[TOOL], tool_choice="none"),
+        request(response_format={"type": "json_object"}), request(response_format={"type": "json_schema"}),
+        {**anew, "max_tokens": 1}, {**anew, "n": 2},
+    ]  # fmt: skip
+    for settings in {}, {"new_wordings": "keep"}:
+        routed, shadowed = shop.holder(**settings), shop.holder("shadow", **settings)
+        reasons = set()
+        for one in asked:
+            decision = routed.decide(one, "mtr-1")
+            seen = shadowed.answer_unseen(shadowed.decide(one, "mtr-1"), one)
+            assert seen.reason == (Reason.SHADOW if decision.route is Route.KEPT else decision.reason)
+            reasons.add(seen.reason)
+        assert len(reasons) >= 5
 
 
 def test_an_unseen_answer_is_given_to_shadow_decisions_only(shop: Shop) -> None:
     router = shop.holder("capture")
     decision = router.decide(request(), "mtr-1")
-    assert router.answer_unseen(decision) is decision
+    assert router.answer_unseen(decision, request()) is decision
 
 
 def test_images_and_other_parts_escalate(shop: Shop) -> None:

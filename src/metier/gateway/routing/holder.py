@@ -83,9 +83,9 @@ class RouterHolder:
         """The decision for a parsed chat request, by the table in use; never raises."""
         return self._router.decide(request, trace_id, task_hint)
 
-    def answer_unseen(self, decision: Decision) -> Decision:
+    def answer_unseen(self, decision: Decision, request: Mapping[str, Any]) -> Decision:
         """A SHADOW decision with the specialist's answer filled in; never raises."""
-        return self._router.answer_unseen(decision)
+        return self._router.answer_unseen(decision, request)
 
     def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:
         """Whether `decide` may take over a millisecond on this request."""

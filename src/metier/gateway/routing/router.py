@@ -41,7 +41,7 @@ class TableRouter:
             self.failures.add(f"routing raised {type(problem).__name__}")
             return decision
 
-    def answer_unseen(self, decision: Decision) -> Decision:
+    def answer_unseen(self, decision: Decision, request: Mapping[str, Any]) -> Decision:
         """A SHADOW decision with the specialist's answer: label, scores, thresholds and ids filled in. `reason` stays
         SHADOW where the policy would keep the answer, and else says why it would not; never raises."""
         route = self.table.routes.get(decision.task or "")
@@ -53,9 +53,11 @@ class TableRouter:
             if asked is None:
                 return replace(decision, reason=Reason.SPECIALIST_FAILED)
             seen = _with_evidence(decision, champion, asked)
-            if decision.reason is not Reason.SHADOW:
+            if decision.reason not in (Reason.SHADOW, Reason.WORDING):
                 return seen
-            return replace(seen, reason=_doubt(champion, asked) or Reason.SHADOW)
+            form = find_form(champion.forms, decision.template_id or "", request)
+            unfit = Reason.FORM if form is None else refusal(write_answer(form, asked.label), request)
+            return replace(seen, reason=_doubt(champion, asked) or unfit or decision.reason)
         except Exception as problem:  # nobody waits for this answer
             self.failures.add(f"routing raised {type(problem).__name__}")
             return decision
@@ -96,14 +98,16 @@ class TableRouter:
 def _decide(table: RoutingTable, found: Recognised, request: Mapping[str, Any], trace_id: str) -> Decision:
     route = table.routes[found.task_name]
     if route.mode is Mode.CAPTURE:
-        return Decision(Route.CAPTURE, Reason.CAPTURE, found.task_name, Mode.CAPTURE, found.input)
+        return Decision(Route.CAPTURE, Reason.CAPTURE, found.task_name, Mode.CAPTURE, found.template_id, found.input)
     champion = route.champion
     if champion is None:
         return _sent_on(route, found, Reason.NO_CHAMPION)
     form = find_form(champion.forms, found.template_id, request)
     reason = _hindrance(table, route, champion, found, request, form)
-    if route.mode is Mode.SHADOW or reason is not None or form is None:
-        return _sent_on(route, found, reason or Reason.SHADOW)
+    if route.mode is Mode.SHADOW:
+        return _sent_on(route, found, reason or _wording(route, found) or Reason.SHADOW)
+    if reason is not None or form is None:
+        return _sent_on(route, found, reason or Reason.FORM)
     asked = _ask(champion, found.input)
     if asked is None:
         return _sent_on(route, found, Reason.SPECIALIST_FAILED)
@@ -144,6 +148,11 @@ def _hindrance(
     return None
 
 
+def _wording(route: TaskRoute, found: Recognised) -> Reason | None:
+    """WORDING where the prompt is worded anew and such answers are not kept."""
+    return None if found.exact or route.keeps_new_wordings else Reason.WORDING
+
+
 def _doubt(champion: Champion, asked: Asked) -> Reason | None:
     """Why the policy does not keep this answer; None where it does. Policy.keeps alone decides."""
     if champion.policy.keeps(asked.scores, asked.ood_scores)[0]:
@@ -165,9 +174,7 @@ def _written(
 ) -> Decision:
     """Keep the answer, unless the request does not take it as it is written or the wording is not one of the task's."""
     written = write_answer(form, asked.label)
-    reason = refusal(written, request)
-    if reason is None and not found.exact and not route.keeps_new_wordings:
-        reason = Reason.WORDING
+    reason = refusal(written, request) or _wording(route, found)
     if reason is not None:
         return _with_evidence(_sent_on(route, found, reason), champion, asked)
     audited = is_audited(trace_id, route.audit_share)
@@ -176,6 +183,7 @@ def _written(
         Reason.AUDIT if audited else None,
         found.task_name,
         route.mode,
+        found.template_id,
         found.input,
         written=written,
         is_audited=audited,
@@ -193,6 +201,7 @@ def _sent_on(route: TaskRoute, found: Recognised, reason: Reason) -> Decision:
         reason,
         found.task_name,
         route.mode,
+        found.template_id,
         found.input,
         policy_id=champion.policy_id if champion else None,
         specialist_id=champion.specialist_id if champion else None,
