@@ -20,6 +20,8 @@ from metier.gateway.upstreams.wire.errors import Broken, ConnectTimedOut, NotCon
 from metier.gateway.upstreams.wire.exchange import Exchange, begun
 from metier.gateway.upstreams.wire.pool import Pool
 
+_ERROR = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -43,7 +45,8 @@ class Endpoint:
         self.is_keyless = bool(options.api_key_env) and not key
         self.has_own_key = bool(options.api_key_env)
         self._address = address
-        self._authorization = f"Bearer {key}".encode("latin-1") if key else None
+        self._key = key.encode("latin-1") if key else None
+        self._authorization = b"Bearer " + self._key if self._key else None
         self._clock = clock
         self._pool = Pool(address, options.max_connections, clock)
 
@@ -53,7 +56,12 @@ class Endpoint:
         exchange = await self._exchange(call, self._request(call, body))
         try:
             reply = self._reply(exchange, call, model, ticket)
-            await reply.begin(began + self.options.first_byte_timeout_s, is_whole=not reply.is_event_stream)
+            is_error = reply.status >= _ERROR
+            is_whole = is_error or not reply.is_event_stream
+            await reply.begin(began + self.options.first_byte_timeout_s, is_whole=is_whole)
+            if is_error and self._key:
+                # Some upstreams repeat the key that they refuse, and it is not the client's.
+                reply.hide(self._key)
         except BaseException:
             exchange.close()
             raise

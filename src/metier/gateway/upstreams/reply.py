@@ -64,6 +64,13 @@ class Reply:
         if not self._is_sound():
             raise Failure(failures.broken(self.upstream, "it is no JSON"))
 
+    def hide(self, secret: bytes) -> None:
+        """Put asterisks, as many, in the secret's place: in the headers and in what is held, which is the whole of an
+        error up to a MiB."""
+        stars = b"*" * len(secret)
+        self.headers = [(name, value.replace(secret, stars)) for name, value in self.headers]
+        self._held = [b"".join(self._held).replace(secret, stars)]
+
     def answered(self) -> None:
         """Tell the breaker how the answer has begun: a 5xx is the upstream's failure, whatever becomes of its body."""
         if self.status >= _SERVER_ERROR:
