@@ -91,7 +91,8 @@ def description() -> dict[str, Any]:
 def _passed_on(name: str, request: str, answer: str) -> dict[str, Any]:
     operation = _operation(name, answer, _PASSED_ON, "The answer, kept or passed on; events where `stream` is true.")
     success = operation["responses"]["200"]
-    success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    # In OpenAPI 3.1 the schema of a sequence of events is that of each of them.
+    success["content"]["text/event-stream"] = {"schema": {"$ref": "#/components/schemas/Event"}}
     success["headers"] = {
         header: {"description": text, "schema": {"type": "string"}, "required": header == "x-metier-trace"}
         for header, text in _EVIDENCE.items()
@@ -157,6 +158,7 @@ _SCHEMAS: dict[str, Any] = {
     ),
     "ResponsesRequest": _object([], **_REQUEST, input=_INPUT),
     "EmbeddingsRequest": _object([], **_REQUEST, input=_INPUT),
+    "Event": _object(["data"], event=_STRING, data={**_STRING, "description": "JSON, or [DONE]."}),
     "ChatCompletion": _object(
         ["id", "object", "choices"],
         id=_STRING,
