@@ -31,6 +31,7 @@ breaker_failures = 100000
 [models]
 repeat-400 = ["repeating/answer-400"]
 repeat-401 = ["repeating/answer-401"]
+repeat-429 = ["repeating/answer-429"]
 repeat-500 = ["repeating/answer-500"]
 """
 Make = Callable[..., Gateway]
@@ -74,6 +75,7 @@ class _Repeating(BaseHTTPRequestHandler):
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.send_header("x-was-sent", sent)
+        self.send_header("retry-after", "1")
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,4 +1,4 @@
-"""The API as a whole against its own description: requests that schemathesis makes up, valid and not, to a running gateway."""
+"""The API as a whole against its description: requests that schemathesis makes up, valid and not, to a running gateway."""
 
 from __future__ import annotations
 
