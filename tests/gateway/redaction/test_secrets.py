@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.artefacts.keys import new_secret_key
-from metier.gateway.redaction.secrets import KINDS, lower, redact_secrets
+from metier.gateway.redaction.assignments import lower
+from metier.gateway.redaction.secrets import KINDS, redact_secrets
 
 ALNUM = string.ascii_letters + string.digits
 URLSAFE = ALNUM + "-_"

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from metier.gateway.redaction.kinds import looks_random
+from metier.gateway.redaction.places import Assigned, ends
 
 PASSWORD_WORDS = ("password", "passwort", "passwd", "passphrase", "passcode", "pwd", "senha", "contraseña")
 _TOKEN_WORDS = ("key", "secret", "token", "credential", "credentials")
@@ -25,6 +26,8 @@ _QUOTED = r"""(?P<quote>\\*["'`])(?P<quoted>[^\s"'`\\]{4,2000})(?=(?P=quote))"""
 _BARE = r"""(?P<bare>[^\s"'`\\,;&<>(){}\[\]|]{4,2000})(?![(\[{])"""
 _ASSIGNED = re.compile(rf"{_SIGN}(?:{_QUOTED}|{_BARE})")
 _TOLD = re.compile(rf"\s{{1,4}}(?:is|was|ist|é|es)\s{{0,4}}:?\s{{1,4}}{_BARE}", re.IGNORECASE)
+# What _TOLD may match, in lower case (to it, a dotless i is an i). Begins with a rare letter: `re` is quick to find one.
+_TELLS = re.compile(r"w(?<=passw)or[dt]\s{1,4}[iıwée]\S{0,2}[\s:]")
 _BEARER = re.compile(r"\s{1,4}(?P<bare>[A-Za-z0-9._~+/=-]{16,4000})")
 _AUTHORIZATION = re.compile(
     r"""(?:\\*["'])?\s{0,4}[:=]\s{0,4}(?:\\*["'])?(?:basic|bearer|token|apikey|api-key)\s{1,4}"""
@@ -75,14 +78,18 @@ def is_token(value: str, _is_quoted: bool = True) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """After one of `words` (whatever their case) comes what `pattern` matches, and a secret is what `is_secret` says of
-    its value and whether it stands in quotes. `needs_sign`: only in texts with a colon or an equals sign."""
+    """After one of `words` (in lower case, whatever the text's) comes what `pattern` matches, and a secret is what
+    `is_secret` says of its value and whether it stands in quotes.
+
+    Where `may_hold` finds nothing in a text in lower case, there is no match. Without it the pattern begins with a sign of
+    assignment, after a quote or spaces, and the words are found from the signs.
+    """
 
     kind: str
     words: tuple[str, ...]
     pattern: re.Pattern[str]
     is_secret: Callable[[str, bool], bool]
-    needs_sign: bool = True
+    may_hold: Callable[[str], bool] | None = None
 
 
 def _any(_value: str, _is_quoted: bool) -> bool:
@@ -97,45 +104,82 @@ def _no_placeholder(value: str, _is_quoted: bool) -> bool:
     return _PLACEHOLDER.fullmatch(value) is None
 
 
-URL_PASSWORD = Rule("url_password", (":",), _URL, _no_placeholder)
-RULES = (
+def _may_bear(lowered: str) -> bool:
+    return "bearer" in lowered
+
+
+def _may_tell(lowered: str) -> bool:
+    """Many speak of their password, few tell it."""
+    return _TELLS.search(lowered) is not None or "senha" in lowered or "ñ" in lowered
+
+
+_URL_PASSWORD = Rule("url_password", (":",), _URL, _no_placeholder)
+_RULES = (
     Rule("authorization", ("authorization",), _AUTHORIZATION, _any),
-    Rule("authorization", ("bearer",), _BEARER, _random, needs_sign=False),
+    Rule("authorization", ("bearer",), _BEARER, _random, _may_bear),
     Rule("password", PASSWORD_WORDS, _ASSIGNED, is_password),
-    Rule("password", ("password", "passwort", "senha", "contraseña"), _TOLD, is_password, needs_sign=False),
+    Rule("password", ("password", "passwort", "senha", "contraseña"), _TOLD, is_password, _may_tell),
     Rule("token", _TOKEN_WORDS, _ASSIGNED, is_token),
 )
+KINDS = tuple(dict.fromkeys(rule.kind for rule in (_URL_PASSWORD, *_RULES)))
+_ASSIGNED_WORDS = Assigned(word for rule in _RULES if rule.may_hold is None for word in rule.words)
+_GATES = tuple(rule.may_hold for rule in _RULES if rule.may_hold is not None)
+# The only letter whose lower case has two characters.
+_LONGER_IN_LOWER_CASE = "İ"
 
 
-def apply(rule: Rule, text: str, lowered: str, mark: str) -> str:
-    """`text` with the rule's secrets replaced; `lowered` is the text in lower case, character by character."""
+def redact_urls(text: str, mark: Callable[[str], str]) -> str:
+    """`text` without the passwords in its URLs; `mark` says what to write for a secret of a kind."""
+    if "@" not in text or (":/" not in text and ":\\" not in text):
+        return text
+    return _without(_URL_PASSWORD, text, ends(_URL_PASSWORD.words, text), mark)
+
+
+def redact_named(text: str, mark: Callable[[str], str]) -> str:
+    """`text` without the secrets that a keyword names; `mark` says what to write for a secret of a kind."""
+    lowered = lower(text)
+    assigned = _assigned_ends(lowered)
+    if not assigned and not [gate for gate in _GATES if gate(lowered)]:
+        return text
+    for rule in _RULES:
+        if rule.may_hold is None:
+            places = [end for end in assigned if lowered.endswith(rule.words, 0, end)]
+        else:
+            places = ends(rule.words, lowered) if rule.may_hold(lowered) else []
+        if places and (done := _without(rule, text, places, mark)) is not text:
+            text, lowered = done, lower(done)
+            assigned = _assigned_ends(lowered)
+    return text
+
+
+def lower(text: str) -> str:
+    """`text` in lower case, every character in its place."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.replace(_LONGER_IN_LOWER_CASE, "I").lower()
+
+
+def _assigned_ends(lowered: str) -> list[int]:
+    return [end for end in _ASSIGNED_WORDS.ends(lowered) if _stands_for_itself(lowered, end)]
+
+
+def _without(rule: Rule, text: str, places: list[int], mark: Callable[[str], str]) -> str:
+    """`text` with the rule's secrets replaced; `places` is where its words end. The very same text where there are none."""
     parts: list[str] = []
+    words = mark(rule.kind)
     # `copied` of the text is in `parts`; `done` is looked at. They part after a long value that is no secret: what it holds
     # is none either, and a text of nothing but keywords would otherwise be read again from each of them.
     done = copied = 0
-    for end in _ends(rule.words, lowered):
+    for end in places:
         match = rule.pattern.match(text, end) if end >= done else None
-        if match is None or not _stands_for_itself(lowered, end):
+        if match is None:
             continue
-        span, words = _secret(match, rule.is_secret, mark)
+        span, new = _secret(match, rule.is_secret, words)
         if span is not None:
-            parts += [text[copied : span[0]], words]
+            parts += [text[copied : span[0]], new]
             done = copied = span[1]
         elif match.end() - end > _LONG_CHARS:
             done = match.end()
     return "".join([*parts, text[copied:]]) if parts else text
-
-
-def _ends(words: Sequence[str], lowered: str) -> list[int]:
-    """Where each of the words ends in the text, in order."""
-    ends = []
-    for word in words:
-        at = lowered.find(word)
-        while at >= 0:
-            ends.append(at + len(word))
-            at = lowered.find(word, at + len(word))
-    ends.sort()
-    return ends
 
 
 def _stands_for_itself(lowered: str, end: int) -> bool:
