@@ -20,6 +20,8 @@ from metier.store.aliases import AliasStore
 __all__ = ["made"]
 
 ANSWER = "an answer of the frontier"
+# A model that agrees with the specialist, and takes its time.
+AGREEING = "agreeing"
 # Asked for by alias only: any other name goes to the fake upstream, which stands before it.
 _REPEATING = f"""\
 [upstreams.repeating]
@@ -40,7 +42,8 @@ Make = Callable[..., Gateway]
 @pytest.fixture(scope="session")
 def frontier() -> Iterator[RunningUpstream]:
     """The upstream of every gateway here: it says ANSWER, unless a request's x_fake asks for a fault."""
-    with running_upstream(Behaviour(answer=ANSWER)) as running:
+    agreeing = Behaviour(answer="money_transfer", latency_s=0.2)
+    with running_upstream(Behaviour(answer=ANSWER), models={AGREEING: agreeing}) as running:
         yield running
 
 

@@ -35,7 +35,7 @@ port = {port}
 {serve}
 [route]
 mode = "route"
-audit_share = 0.0
+audit_share = {audit_share}
 [upstreams.fake]
 base_url = "{upstream}"
 api_key_env = "{variable}"
@@ -173,7 +173,9 @@ class Gateway:
 
     # The project
 
-    def configure(self, serve: Sequence[str] = (), options: Sequence[str] = (), more: str = "") -> None:
+    def configure(
+        self, serve: Sequence[str] = (), options: Sequence[str] = (), more: str = "", audit_share: float = 0.0
+    ) -> None:
         """Write metier.toml with these lines in [serve] and in the upstream's section, and with `more` after it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = _TOML.format(
@@ -183,6 +185,7 @@ class Gateway:
             serve="\n".join(serve),
             options="\n".join(options),
             more=more,
+            audit_share=audit_share,
             traffic=self.location if "://" in self.location else "",
         )
         (self.folder / "metier.toml").write_text(text)
@@ -345,7 +348,7 @@ class Gateway:
 
     def traces(self) -> dict[str, dict[str, Any]]:
         """Every trace in the database by id: response, evidence, route, latency_s."""
-        columns = ("id", "response", "evidence", "route", "latency_s", "ttft_s", "time")
+        columns = ("id", "response", "evidence", "route", "latency_s", "ttft_s", "time", "reference")
         with TrafficStore(self.location) as store:
             rows = [row for frame in store.batches(columns) for row in frame.iter_rows(named=True)]
         return {row["id"]: {**row, "evidence": json.loads(row["evidence"])} for row in rows}

@@ -107,12 +107,20 @@ def test_no_room_for_anything(served: Gateway) -> None:
 
 
 def test_postgresql_stops_and_comes_back(make_gateway: Make, postgres_server: Any, postgres_url: str) -> None:
-    """With a key in use, so that the list of keys comes from the database that goes away."""
+    """With a key in use, so that the list of keys comes from the database that goes away. It is away at the start, too:
+    then nobody can be told from a stranger, and everybody is asked to come back."""
     password = "Xk7-postgres-password-19vQ"
     gateway = make_gateway(location=postgres_url, password=password)
     gateway.environment["PGPASSWORD"] = password
     gateway.make_key("shop")
-    gateway.start()
+    postgres_server.stop()
+    try:
+        gateway.start()
+        early = gateway.call(ASKED)
+    finally:
+        postgres_server.start()
+    assert (early.status, early.error["type"]) == (503, "api_error")
+    until(lambda: gateway.call(ASKED).status == 200, "the keys are not read")
     survived(gateway, postgres_server.stop, postgres_server.start)
     assert gateway.stop() == 0
     assert "Traceback" not in gateway.said

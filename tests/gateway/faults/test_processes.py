@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import ANSWER, Make
+from tests.gateway.conftest import AGREEING, ANSWER, Make
 from tests.gateway.faults.serving import PROMPT_KEY, Gateway, Load, Outcome, until
 from tests.gateway.routing.conftest import request as kept_request
 
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": f"is {PROMPT_KEY} any good?"}]}
 STREAM = {**ASKED, "stream": True, "x_fake": {"tokens_per_s": 200}}
-REQUESTS = (kept_request(), ASKED, STREAM, kept_request(stream=True))
+KEPT = {**kept_request(), "model": AGREEING}
+REQUESTS = (KEPT, ASKED, STREAM, {**KEPT, "stream": True})
 # What a kill may cost, by the product's own promise.
 LAST_S = 1.0
 # Beside each process that runs, time.time() is ahead of the machine's clock by what the file says.
@@ -37,7 +38,8 @@ time.time = lambda: _time() + _read()
 def gateway(make_gateway: Make, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway of this module's own, not yet started; its tests kill it and start it again."""
     gateway = make_gateway()
-    gateway.configure(serve=["workers = 2", "drain_s = 5.0"])
+    # Every kept answer is audited as well, so that audits are under way whatever happens.
+    gateway.configure(serve=["workers = 2", "drain_s = 5.0"], audit_share=1.0)
     gateway.make_key("shop")
     # Not in the project's folder: metier takes no code from there.
     place = tmp_path_factory.mktemp("clock")
@@ -179,7 +181,9 @@ def test_sigterm_under_load(running: Gateway) -> None:
     for outcome in load.broken:
         assert outcome.status == 0
     answered = {outcome.trace_id for _, outcome in load.answered if outcome.trace_id}
-    assert answered <= set(running.traces())
+    traces = running.traces()
+    assert answered <= set(traces)
+    assert any(traces[id_]["reference"] == "money_transfer" for id_ in answered)
     assert running.stated_loss() == lost_before
     assert "Traceback" not in running.said
     running.check_secrets()
