@@ -90,7 +90,6 @@ class Decision:
     reason: Reason | None = None
     task: str | None = None
     mode: Mode | None = None
-    template_id: str | None = None
     input: str | None = None
     label: str | None = None
     score: float | None = None
@@ -102,6 +101,7 @@ class Decision:
     written: Written | None = None
     is_audited: bool = False
     allowed: float | None = None
+    template_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -109,9 +109,9 @@ def _sort(located: Iterable[Located], there: dict[str, Known], import_id: int) -
         content = trace_content(trace)
         seen = there.get(trace.id)
         if seen is None:
-            there[trace.id] = Known(content, trace.feedback, trace.correction)
+            there[trace.id] = seen = Known(content, trace.feedback, trace.correction, trace.reference)
             done.rows.append((*_trace_values(trace), content, import_id, item.line))
-            done.digest = add_digests(done.digest, row_digest(trace.id, content, trace.feedback, trace.correction))
+            done.digest = add_digests(done.digest, row_digest(trace.id, *seen))
         elif seen.content != content:
             detail = f"id {trace.id[:200]!r} is already there with another request or answer"
             done.conflicts.append(Refused(item.line, DUPLICATE_ID, detail, item.raw, len(item.raw), item.place))
@@ -122,7 +122,7 @@ def _sort(located: Iterable[Located], there: dict[str, Known], import_id: int) -
 
 
 def _take_judgement(done: _Sorted, trace: Trace, seen: Known, there: dict[str, Known]) -> None:
-    judgement = Known(seen.content, trace.feedback or seen.feedback, trace.correction or seen.correction)
+    judgement = seen._replace(feedback=trace.feedback or seen.feedback, correction=trace.correction or seen.correction)
     if judgement == seen:
         return
     there[trace.id] = judgement

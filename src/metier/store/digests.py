@@ -32,9 +32,13 @@ def trace_content(trace: Trace) -> bytes:
     return content_digest(trace.messages, trace.parameters, trace.response, trace.model, trace.split)
 
 
-def row_digest(trace_id: str, content: bytes, feedback: str | None, correction: str | None) -> int:
-    """What one trace adds to the digest of the store; changes with the trace's judgement."""
-    return int.from_bytes(_digest(trace_id, content.hex(), feedback, correction), "big")
+def row_digest(
+    trace_id: str, content: bytes, feedback: str | None, correction: str | None, reference: str | None = None
+) -> int:
+    """What one trace adds to the digest of the store; changes with the trace's judgement and reference."""
+    # Only where there is one: stores from before there were references keep their ids.
+    added = () if reference is None else (reference,)
+    return int.from_bytes(_digest(trace_id, content.hex(), feedback, correction, *added), "big")
 
 
 def add_digests(total: int, *parts: int) -> int:

@@ -15,11 +15,13 @@ _SEVERAL = 3
 
 
 class Known(NamedTuple):
-    """What tells a trace that is there from another with the same id, and its judgement."""
+    """What tells a trace that is there from another with the same id, its judgement, and the frontier model's answer where
+    a specialist's was kept."""
 
     content: bytes
     feedback: str | None
     correction: str | None
+    reference: str | None = None
 
 
 class Judgement(NamedTuple):
@@ -43,14 +45,14 @@ def known(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> 
     """Those of the traces that are there, by id. With `lock`, no other transaction judges them before this one ends."""
     # In one order everywhere: transactions that lock the same rows in different orders would block each other.
     wanted = sorted(set(ids))
-    columns = traces.c.id, traces.c.content, traces.c.feedback, traces.c.correction
+    columns = traces.c.id, traces.c.content, traces.c.feedback, traces.c.correction, traces.c.reference
     found: dict[str, Known] = {}
     for start in range(0, len(wanted), _IDS_PER_QUERY):
         query: Select[Any] = select(*columns).where(traces.c.id.in_(wanted[start : start + _IDS_PER_QUERY]))
         if lock:
             query = query.order_by(traces.c.id).with_for_update()
         for row in connection.execute(query):
-            found[row.id] = Known(bytes(row.content), row.feedback, row.correction)
+            found[row.id] = Known(bytes(row.content), row.feedback, row.correction, row.reference)
     return found
 
 
@@ -69,7 +71,7 @@ def judge(connection: Connection, judgements: Sequence[Judgement]) -> tuple[int,
             unknown.append(new)
             continue
         kept = None if new.feedback == "correct" else old.correction
-        after[new.trace_id] = Known(old.content, new.feedback or old.feedback, new.correction or kept)
+        after[new.trace_id] = old._replace(feedback=new.feedback or old.feedback, correction=new.correction or kept)
     changed = {trace_id: found for trace_id, found in after.items() if found != before[trace_id]}
     write_judgements(connection, {id_: (found.feedback, found.correction) for id_, found in changed.items()})
     digest = 0

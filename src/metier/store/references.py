@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, select, update
 
 from metier.store.digests import add_digests, row_digest
+from metier.store.judging import known
 from metier.store.tables import traces
 
 _IDS_PER_QUERY = 10_000
@@ -28,24 +29,29 @@ def add_references(connection: Connection, references: Sequence[Reference]) -> i
     """Set reference, cost and evidence of the traces that are there; gives what that adds to the store's digest (to be
     booked on any import), for what can be learnt from the store has changed."""
     new = {reference.trace_id: reference for reference in references}
-    rows: list[dict[str, Any]] = [
-        {
-            "trace_id": trace_id,
-            "new_reference": new[trace_id].answer,
-            "new_cost": _sum(cost_usd, new[trace_id].cost_usd),
-            "new_evidence": _judged(evidence, new[trace_id].is_wrong),
-        }
-        for trace_id, cost_usd, evidence in _known(connection, sorted(new))
-    ]
+    before = known(connection, new, lock=True)
+    digest = 0
+    rows: list[dict[str, Any]] = []
+    for trace_id, cost_usd, evidence in _measured(connection, sorted(before)):
+        found, old = new[trace_id], before[trace_id]
+        after = old._replace(reference=found.answer or old.reference)
+        digest = add_digests(digest, row_digest(trace_id, *after), -row_digest(trace_id, *old))
+        rows.append(
+            {
+                "trace_id": trace_id,
+                "new_reference": after.reference,
+                "new_cost": _sum(cost_usd, found.cost_usd),
+                "new_evidence": _judged(evidence, found.is_wrong),
+            }
+        )
     if rows:
         statement = update(traces).where(traces.c.id == bindparam("trace_id"))
         values = {"reference": "new_reference", "cost_usd": "new_cost", "evidence": "new_evidence"}
         connection.execute(statement.values({name: bindparam(value) for name, value in values.items()}), rows)
-    added = (row_digest(row["trace_id"], b"reference", row["new_reference"], None) for row in rows)
-    return add_digests(0, *added)
+    return digest
 
 
-def _known(connection: Connection, ids: Sequence[str]) -> Iterator[tuple[str, float | None, str | None]]:
+def _measured(connection: Connection, ids: Sequence[str]) -> Iterator[tuple[str, float | None, str | None]]:
     for start in range(0, len(ids), _IDS_PER_QUERY):
         query = select(traces.c.id, traces.c.cost_usd, traces.c.evidence)
         query = query.where(traces.c.id.in_(ids[start : start + _IDS_PER_QUERY])).order_by(traces.c.id)

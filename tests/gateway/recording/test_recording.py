@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from typing import Any
 import polars as pl
 import pytest
 
+from metier.artefacts.traffic import Trace
 from metier.gateway.calls import AuditOutcome, CallRecord, Decision, Route, Written
 from metier.gateway.errors import ApiError
 from metier.gateway.recording.counters import GOODBYE, Counters
 from metier.gateway.recording.journal import SUFFIX, used_bytes
 from metier.gateway.recording.recorder import size_bytes
 from metier.store.audits import read_audits
+from metier.store.batches import Batch, Located
 from metier.store.revocations import read_revocations
 from metier.store.spend import Spent, read_month
 from metier.store.traffic import TrafficStore
@@ -79,8 +81,17 @@ def test_calls_become_traces_spend_and_audits(
     assert [path.name for path in root.iterdir()] == [".ingester.lock"]
 
 
+def id_of(path: Path, traces: Iterable[Trace]) -> str:
+    """The id of a store that these traces were imported into all at once."""
+    with TrafficStore(path) as store:
+        begun = store.begin_import(path="x.jsonl", sha256="0", size_bytes=0, format="f", dataset=None, now=0.0)
+        located = [Located(trace, line, b"") for line, trace in enumerate(traces, 1)]
+        store.add(begun.id, Batch(located, [], len(located)), 0.0)
+        return store.id
+
+
 def test_an_audit_that_comes_late_changes_the_trace_and_what_the_store_holds(
-    store_location: str, root: Path, call: MakeCall, recorder: Make, drain: Make
+    store_location: str, root: Path, tmp_path: Path, call: MakeCall, recorder: Make, drain: Make
 ) -> None:
     kept = Decision(Route.KEPT, task="intents", policy_id="p", written=Written("a"), is_audited=True, allowed=0.05)
     first = recorder(root, store_location)
@@ -102,6 +113,8 @@ def test_an_audit_that_comes_late_changes_the_trace_and_what_the_store_holds(
     assert [json.loads(row["evidence"]).get("is_wrong") for row in found] == [False, None, None]
     with TrafficStore(store_location) as store, store.database.reading() as connection:
         assert store.id != before
+        # The id says what the store holds, not how it came in.
+        assert store.id == id_of(tmp_path / "again.db", (Trace(**row) for row in found))
         assert [audit.trace_id for _, audit in read_audits(connection, "p")] == [f"mtr-{n:032x}" for n in (0, 7)]
         assert read_month(connection, "2025-06")["key-1"] == Spent(pytest.approx(0.009), 3)
 

@@ -98,7 +98,9 @@ class TableRouter:
 def _decide(table: RoutingTable, found: Recognised, request: Mapping[str, Any], trace_id: str) -> Decision:
     route = table.routes[found.task_name]
     if route.mode is Mode.CAPTURE:
-        return Decision(Route.CAPTURE, Reason.CAPTURE, found.task_name, Mode.CAPTURE, found.template_id, found.input)
+        return Decision(
+            Route.CAPTURE, Reason.CAPTURE, found.task_name, Mode.CAPTURE, found.input, template_id=found.template_id
+        )
     champion = route.champion
     if champion is None:
         return _sent_on(route, found, Reason.NO_CHAMPION)
@@ -183,8 +185,8 @@ def _written(
         Reason.AUDIT if audited else None,
         found.task_name,
         route.mode,
-        found.template_id,
         found.input,
+        template_id=found.template_id,
         written=written,
         is_audited=audited,
         allowed=route.allowed,
@@ -201,8 +203,8 @@ def _sent_on(route: TaskRoute, found: Recognised, reason: Reason) -> Decision:
         reason,
         found.task_name,
         route.mode,
-        found.template_id,
         found.input,
+        template_id=found.template_id,
         policy_id=champion.policy_id if champion else None,
         specialist_id=champion.specialist_id if champion else None,
     )
