@@ -16,6 +16,7 @@ from metier.cli.demo import demo_command
 from metier.cli.keys import KEY_COMMANDS
 from metier.cli.promoting import promote_command
 from metier.cli.serving import serve_command
+from metier.cli.status import status_command
 from metier.cli.terminal import err, out
 from metier.cli.traffic import audit_command, import_command, init_command, quarantine_command
 from metier.cli.verbs import (
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict_command,
     "promote": promote_command,
     "serve": serve_command,
+    "status": status_command,
     "ls": ls_command,
     "show": show_command,
     "demo": demo_command,

@@ -81,9 +81,10 @@ class Decision:
     """What routing says of one call.
 
     `written` is not None if and only if `route` is KEPT; then `is_audited` says that the frontier model shall be asked as
-    well. Scores and ids are None where the specialist was not asked. `label` is the specialist's answer, `input` what it
-    was asked, `template_id` the wording. `policy_id` names the certificate. `allowed`, known wherever `is_audited`, is the share of wrong answers that
-    the audit compares with: the certificate's alpha plus the audit allowance.
+    well. Scores and ids are None where the specialist was not asked. `label` is the specialist's answer, `input` the call's
+    input as it came, `template_id` the wording it came in. `policy_id` names the certificate. `allowed`, known wherever
+    `is_audited`, is the share of wrong answers that the audit compares with: the certificate's alpha plus the audit
+    allowance.
     """
 
     route: Route

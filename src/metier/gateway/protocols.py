@@ -32,7 +32,8 @@ class Router(Protocol):
 
     def answer_unseen(self, decision: Decision, request: Mapping[str, Any]) -> Decision:
         """Ask the specialist for a decision whose route is SHADOW, which `decide` gives without asking: the same decision
-        with label, scores, thresholds and ids filled in, and the reason for which the answer would not have been kept. Runs in a thread beside the upstream call; never raises."""
+        with label, scores, thresholds and ids filled in, and the reason for which the answer would not have been kept
+        (SHADOW where it would). Runs in a thread beside the upstream call; never raises."""
         ...
 
     def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:

@@ -103,8 +103,8 @@ def revocation_of(evidence: Evidence, last: AuditedAnswer, delta: float) -> Revo
     error = evidence.highest_n_wrong / evidence.highest_n
     reason = (
         f"{evidence.highest_n_wrong} of {evidence.highest_n} audited answers were wrong ({error:.1%}); "
-        f"{last.allowed:.1%} is allowed. Evidence {evidence.highest:.3g} against the certificate, {1 / delta:.3g} is enough "
-        f"(delta {delta:g})."
+        f"{last.allowed:.1%} is allowed. Evidence {evidence.highest:.3g} against the certificate, {1 / delta:.3g} is "
+        f"enough (delta {delta:g})."
     )
     return Revocation(
         policy_id=last.policy_id,
