@@ -78,7 +78,7 @@ class UpstreamSettings(BaseModel):
     first_byte_timeout_s: float = Field(120.0, gt=0, description="Seconds until the answer begins.")
     idle_timeout_s: float = Field(60.0, gt=0, description="Seconds that a stream may pause.")
     max_retries: int = Field(2, ge=0, le=10, description="Further attempts at this upstream after a passing failure.")
-    max_connections: int = Field(1000, ge=1, description="Connections held open at most; further calls wait.")
+    max_connections: int = Field(4000, ge=1, description="Connections held open at most; further calls wait.")
     breaker_failures: int = Field(
         5, ge=1, description="Failures in a row after which it is left alone for a while (circuit breaker)."
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import selectors
 import shutil
 import signal
@@ -61,6 +63,7 @@ class Supervisor:
     def run(self) -> None:
         """Raises MetierError where the gateway cannot start."""
         serve = self._setup.serve
+        allow_connections()
         self._setup.store.mkdir(parents=True, exist_ok=True)
         require_key(serve.host, self._setup.traffic_url)
         listener = bind(serve.host, serve.port)
@@ -211,6 +214,14 @@ class Supervisor:
             for child in children:
                 if child.process is not None and (status := child.ended()) not in (None, 0):
                     self._logs.event("process_left", "warning", process=child.name, how=_how(status or 0))
+
+
+def allow_connections() -> None:
+    """Let this process and its children open as many files, connections among them, as the system lets them: the usual
+    1,024 are 500 streams."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def require_key(host: str, traffic_url: str) -> None:
