@@ -11,10 +11,8 @@ from typing import Any, cast
 
 from metier.artefacts.policies import Policy
 from metier.errors import MetierError
-from metier.gateway.process.messages import Lines, Report, say
-from metier.gateway.process.parts import JOURNAL_FOLDER
-from metier.gateway.process.setup import Setup
-from metier.gateway.process.worker import EXIT_CANNOT_START
+from metier.gateway.process.messages import EXIT_CANNOT_START, Lines, Report, say
+from metier.gateway.process.setup import JOURNAL_FOLDER, Setup
 from metier.gateway.recording.ingester import Ingester
 from metier.gateway.redaction import redactor
 from metier.gateway.telemetry.logs import open_logs

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metier.gateway.process.setup import Setup
 
 STDIN, STDOUT = 0, 1
+# The exit status of a process that has said why it cannot start.
+EXIT_CANNOT_START = 3
 
 
 class TaskReport(BaseModel):

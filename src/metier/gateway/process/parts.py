@@ -14,7 +14,7 @@ from metier.gateway.access import load_gatekeeper
 from metier.gateway.app import build_app
 from metier.gateway.background import Background
 from metier.gateway.parts import Parts
-from metier.gateway.process.setup import Setup
+from metier.gateway.process.setup import JOURNAL_FOLDER, Setup
 from metier.gateway.recording.journal import Journal
 from metier.gateway.recording.recorder import MAX_CALLS, JournalRecorder
 from metier.gateway.redaction import redactor
@@ -26,7 +26,6 @@ from metier.gateway.telemetry.stdlib import take_over_logging
 from metier.gateway.upstreams import open_upstreams
 from metier.store.folders import ArtefactStore
 
-JOURNAL_FOLDER = "journal"
 # Decisions that take over a millisecond are made beside the event loop. They hold the interpreter's lock for part of the
 # time, so that more threads than this only stand in each other's way.
 _DECIDING_THREADS = 4

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from metier.gateway.settings import RouteSettings, ServeSettings, UpstreamSettings
 
+# Below the store: what the workers write, and the ingester reads.
+JOURNAL_FOLDER = "journal"
+
 
 class Setup(BaseModel):
     """A project's settings as far as they concern the gateway. `root` is the project's folder, `store` its store's,

@@ -10,12 +10,11 @@ import sys
 import time
 
 from metier.errors import MetierError
-from metier.gateway.process.messages import Lines, Report, TaskReport, say
+from metier.gateway.process.messages import EXIT_CANNOT_START, Lines, Report, TaskReport, say
 from metier.gateway.process.parts import Worker
 from metier.gateway.process.server import build_server
 from metier.gateway.process.setup import Setup
 
-EXIT_CANNOT_START = 3
 # What is loaded at the start lives as long as the process: the collector need not look at it. And it need not look every
 # 700 objects at what a call leaves, which is freed when the last reference goes.
 _GC_THRESHOLDS = (20_000, 50, 100)
