@@ -9,7 +9,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from metier.artefacts.datasets import Dataset
 from metier.artefacts.tasks import Audit
+from metier.calibrate import CalibrateSettings
 from metier.cli.lookup import latest_dataset
 from metier.cli.session import Session
 from metier.cli.terminal import err, out
@@ -57,7 +59,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Served:
-    """One answer of the gateway: its route, whether it was right (None without a truth), and seconds."""
+    """One answer of the gateway: its route, whether it was right (None for an input that belongs to no class), and
+    seconds."""
 
     route: str
     is_right: bool | None
@@ -77,7 +80,8 @@ def serve_demo(at: Session, task: str, settings: Path, n_calls: int, seed: int) 
 
 
 def questions(at: Session, task: str, n_calls: int, seed: int) -> list[Question]:
-    """Calls of the log whose inputs stand in the dataset's test and ood splits, drawn at random."""
+    """Calls of the log whose inputs stand in the dataset's test and ood splits, drawn at random; of the latter as many as
+    the certificate reckons with."""
     found = latest_dataset(at, task)
     dataset, audit = found.dataset, cast(Audit, at.store.load(at.store.resolve(found.manifest.inputs["audit"])))
     truths = _held_out(dataset)
@@ -86,7 +90,8 @@ def questions(at: Session, task: str, n_calls: int, seed: int) -> list[Question]
         for trace_id, task_id, text in audit.assignments.select("trace_id", "task_id", "input").iter_rows()
         if task_id == dataset.task_id and text in truths
     ]
-    chosen = dict(random.Random(seed).sample(rows, min(n_calls, len(rows))))
+    share = cast(CalibrateSettings, at.project.settings("calibrate", dataset.task_name)).ood_share
+    chosen = _drawn(rows, truths, n_calls, share, random.Random(seed))
     with at.traffic() as traffic:
         calls = traffic.select(pl.Series(list(chosen)), ("id", "messages", "parameters", "response", "model"))
     return [
@@ -97,6 +102,20 @@ def questions(at: Session, task: str, n_calls: int, seed: int) -> list[Question]
         )
         for trace_id, messages, parameters, response, model in calls.iter_rows()
     ]
+
+
+def _drawn(
+    rows: Sequence[tuple[str, str]],
+    truths: Mapping[str, str | None],
+    n_calls: int,
+    ood_share: float,
+    rng: random.Random,
+) -> dict[str, str]:
+    """Trace id -> input of `n_calls` rows at most, with `ood_share` of them out of scope."""
+    foreign = [row for row in rows if truths[row[1]] is None]
+    known = [row for row in rows if truths[row[1]] is not None]
+    n_foreign = min(len(foreign), round(n_calls * ood_share))
+    return dict(rng.sample(foreign, n_foreign) + rng.sample(known, min(len(known), n_calls - n_foreign)))
 
 
 def _held_out(dataset: Dataset) -> dict[str, str | None]:
@@ -169,20 +188,16 @@ def _same(said: str, truth: str) -> bool:
 
 
 def _table(served: Sequence[Served]) -> Table:
-    """A row a route: calls, how many were right, median seconds."""
-    table = Table(
-        title=f"{len(served)} calls that no specialist was trained on, through the gateway", title_justify="left"
-    )
-    for name in ("route", "calls", "share", "right, of those with a truth", "median latency"):
-        table.add_column(name, justify="left" if name == "route" else "right")
+    """A row a route: calls, how many were right and wrong, how many belonged to no class, median milliseconds."""
+    title = f"{len(served)} calls that no specialist was trained on, through the gateway"
+    table = Table(title=title, title_justify="left")
+    table.add_column("route")
+    for name in ("calls", "share", "right", "wrong", "out of scope", "median"):
+        table.add_column(name, justify="right")
     for route in sorted({one.route for one in served}):
         rows = [one for one in served if one.route == route]
-        judged = [one.is_right for one in rows if one.is_right is not None]
-        table.add_row(
-            escape(route),
-            str(len(rows)),
-            f"{len(rows) / len(served):.0%}",
-            f"{sum(judged)} of {len(judged)}",
-            f"{statistics.median(one.latency_s for one in rows) * 1000:.1f} ms",
-        )
+        verdicts = Counter(one.is_right for one in rows)
+        counts = (str(verdicts[verdict]) for verdict in (True, False, None))
+        median_ms = statistics.median(one.latency_s for one in rows) * 1000
+        table.add_row(escape(route), str(len(rows)), f"{len(rows) / len(served):.0%}", *counts, f"{median_ms:.1f} ms")
     return table
