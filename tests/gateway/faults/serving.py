@@ -46,12 +46,12 @@ output_usd_per_million = 2.0
 """
 
 
-def until(is_so: Callable[[], object], what: Callable[[], str] | str, patience_s: float = PATIENCE_S) -> None:
+def until(is_so: Callable[[], object], what: Callable[[], str] | str, pause_s: float = 0.02) -> None:
     """Wait for it; fails with `what` where it does not come about."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < end, what if isinstance(what, str) else what()
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 @dataclass(frozen=True)
@@ -353,18 +353,21 @@ class Gateway:
             rows = [row for frame in store.batches(columns) for row in frame.iter_rows(named=True)]
         return {row["id"]: {**row, "evidence": json.loads(row["evidence"])} for row in rows}
 
+    def trace_ids(self) -> set[str]:
+        """The ids of every trace in the database."""
+        with TrafficStore(self.location) as store:
+            return {row[0] for frame in store.batches(("id",)) for row in frame.iter_rows()}
+
     def wait_for(self, ids: Iterable[str | None]) -> dict[str, dict[str, Any]]:
         """The traces, once all of `ids` are among them."""
-        wanted = {id_ for id_ in ids if id_ is not None}
-        found: dict[str, dict[str, Any]] = {}
+        missing = {id_ for id_ in ids if id_ is not None}
 
         def are_there() -> bool:
-            found.clear()
-            found.update(self.traces())
-            return wanted <= set(found)
+            missing.difference_update(self.trace_ids())
+            return not missing
 
-        until(are_there, lambda: f"{len(wanted - set(found))} of {len(wanted)} calls are not in the database")
-        return found
+        until(are_there, lambda: f"{len(missing)} calls are not in the database", pause_s=0.1)
+        return self.traces()
 
     def check_secrets(self) -> None:
         """None of the planted secrets is in a file of the project (metier.toml, log, journal, database, artefacts), on the
@@ -381,7 +384,7 @@ class Gateway:
 class Load:
     """Clients that call without end, each on a connection of its own, until the block is left."""
 
-    def __init__(self, gateway: Gateway, requests: Sequence[Mapping[str, Any]], n_clients: int = 6) -> None:
+    def __init__(self, gateway: Gateway, requests: Sequence[Mapping[str, Any]], n_clients: int = 4) -> None:
         self.outcomes: list[tuple[Mapping[str, Any], Outcome]] = []
         self.n_clients = n_clients
         self._gateway = gateway

@@ -70,13 +70,15 @@ def check(gateway: Gateway, load: Load, killed_at: float | None, n_workers: int,
     missing: list[Outcome] = []
 
     def is_settled() -> bool:
-        found = gateway.traces()
+        found = gateway.trace_ids()
         missing[:] = [outcome for id_, outcome in answered.items() if id_ not in found]
         n_stated = gateway.stated_loss() - lost_before
         # The call that a worker was just answering may have been sent off and not yet counted.
         return len(missing) <= n_stated + (n_workers if killed_at is not None else 0)
 
-    until(is_settled, lambda: f"{len(missing)} are missing, {gateway.stated_loss() - lost_before} were stated lost")
+    until(
+        is_settled, lambda: f"{len(missing)} are missing, {gateway.stated_loss() - lost_before} were stated lost", 0.1
+    )
     if killed_at is None:
         assert missing == []
     else:
@@ -88,10 +90,10 @@ def test_kill_minus_nine_of_a_worker_under_load(running: Gateway) -> None:
     workers = running.children("metier.gateway.process.worker")
     assert len(workers) == 2
     with Load(running, REQUESTS) as load:
-        load.wait(60)
+        load.wait(40)
         killed_at = time.monotonic()
         os.kill(workers[0], signal.SIGKILL)
-        load.wait(60)
+        load.wait(40)
         until(lambda: len(running.children("metier.gateway.process.worker")) == 2, "no new worker")
         load.wait(30)
     # Each client's connection breaks once at most; a new one is answered.
@@ -102,13 +104,11 @@ def test_kill_minus_nine_of_a_worker_under_load(running: Gateway) -> None:
 def test_kill_minus_nine_of_the_ingester_under_load(running: Gateway) -> None:
     (ingester,) = running.children("metier.gateway.process.ingesting")
     with Load(running, REQUESTS) as load:
-        load.wait(60)
+        load.wait(40)
         os.kill(ingester, signal.SIGKILL)
-        load.wait(60)
+        load.wait(40)
     assert load.broken == []
     check(running, load, None, 0, lost_before=running.stated_loss())
-    n_traces = len(running.traces())
-    assert len({outcome.trace_id for _, outcome in load.answered}) <= n_traces
 
 
 def test_kill_minus_nine_of_the_supervisor_under_load(running: Gateway) -> None:
@@ -116,7 +116,7 @@ def test_kill_minus_nine_of_the_supervisor_under_load(running: Gateway) -> None:
     assert running.process is not None
     lost_before = running.stated_loss()
     with Load(running, REQUESTS) as load:
-        load.wait(60)
+        load.wait(40)
         running.process.kill()
         running.process.wait(60)
         until(lambda: running.children() == [], "the children live on")
@@ -129,7 +129,7 @@ def test_kill_minus_nine_of_the_supervisor_under_load(running: Gateway) -> None:
 def test_kill_minus_nine_of_everything_under_load(running: Gateway) -> None:
     lost_before = running.stated_loss()
     with Load(running, REQUESTS) as load:
-        load.wait(60)
+        load.wait(40)
         killed_at = running.kill_everything()
         running.start()
         load.wait(30)
@@ -148,9 +148,9 @@ def test_the_clock_jumps_under_load(running: Gateway, jump_s: float) -> None:
         before = time.monotonic()
         ahead.write_text(str(jump_s))
         until(lambda: any(o.sent_at > before and r is slow for r, o in load.answered), "no stream after the jump")
-        load.wait(60)
+        load.wait(40)
         # Longer than keys and champions are looked at.
-        until(lambda: time.monotonic() > before + 2.5, "time stands still")
+        until(lambda: time.monotonic() > before + 1.5, "time stands still")
     assert load.broken == []
     for request, outcome in load.answered:
         assert outcome.status == 200, outcome.body
@@ -168,7 +168,7 @@ def test_sigterm_under_load(running: Gateway) -> None:
     lost_before = running.stated_loss()
     slow = {**STREAM, "x_fake": {"tokens_per_s": 4}}
     with Load(running, (*REQUESTS, slow)) as load:
-        load.wait(60)
+        load.wait(40)
         # A stream that is under way when the signal comes.
         until(lambda: any(request is slow for request, _ in load.answered), "no slow stream yet")
         assert running.stop() == 0
