@@ -20,7 +20,7 @@ from summary import percentile, spread, table
 
 N = 2000
 _RAMP_S = 5.0
-_PIECES = 45
+_PIECES = 30
 _PIECES_PER_S = 3.0
 # More than the settings' default of 1,000, which is meant to spare the upstream.
 _MORE = f"max_connections = {2 * N}\n"
