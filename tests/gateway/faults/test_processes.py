@@ -143,7 +143,7 @@ def test_the_clock_jumps_under_load(running: Gateway, jump_s: float) -> None:
     ahead = Path(running.environment["PYTHONPATH"]) / "ahead"
     lost_before = running.stated_loss()
     slow = {**STREAM, "x_fake": {"tokens_per_s": 4}}
-    with Load(running, (*REQUESTS, slow)) as load:
+    with Load(running, (*REQUESTS, slow, *REQUESTS * 4)) as load:
         load.wait(30)
         before = time.monotonic()
         ahead.write_text(str(jump_s))
@@ -167,7 +167,7 @@ def test_the_clock_jumps_under_load(running: Gateway, jump_s: float) -> None:
 def test_sigterm_under_load(running: Gateway) -> None:
     lost_before = running.stated_loss()
     slow = {**STREAM, "x_fake": {"tokens_per_s": 4}}
-    with Load(running, (*REQUESTS, slow)) as load:
+    with Load(running, (*REQUESTS, slow, *REQUESTS * 4)) as load:
         load.wait(40)
         # A stream that is under way when the signal comes.
         until(lambda: any(request is slow for request, _ in load.answered), "no slow stream yet")
