@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from concurrent.futures import Executor
-from random import Random
 from time import monotonic
 from typing import Any
 
@@ -18,6 +17,7 @@ from metier.gateway.calls import CallRecord, Decision, Reason, Route, Written
 from metier.gateway.errors import ApiError
 from metier.gateway.exchange import EVENTS, JSON, Exchange, Scope, Send
 from metier.gateway.frontier import CHAT, Frontier
+from metier.gateway.ids import trace_ids
 from metier.gateway.parts import Call, Parts
 from metier.gateway.relay import Relay
 from metier.gateway.requests import parse
@@ -57,8 +57,7 @@ class Calls:
         self._timeout_s = timeout_s
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
-        # Seeded by the system, and not asked of it each time: a system call lets another thread take the interpreter.
-        self._random_bits = Random().getrandbits
+        self._trace_ids = trace_ids()
         self._frontier = Frontier(parts)
         self._audits = Audits(parts, self._frontier, background, timeout_s)
 
@@ -66,7 +65,7 @@ class Calls:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in _READ_HEADERS
         }
-        record = CallRecord(f"mtr-{self._random_bits(128):032x}", scope["path"], time.time())
+        record = CallRecord(next(self._trace_ids), scope["path"], time.time())
         call = Call(record, self._parts.telemetry.began(record, headers), monotonic(), scope["headers"])
         exchange = Exchange(send)
         connection: Any = scope.get(CONNECTION)
