@@ -38,6 +38,10 @@ def test_a_key_is_printed_once_alone_on_stdout_and_opens_the_gateway(folder: Pat
     assert id_ in made.stderr
     assert text not in made.stderr
     assert "600 calls a minute, 50.00 USD a month" in made.stderr
+    assert "from now on every caller needs one" in made.stderr
+    second = metier("key", "create", "small", "--budget-usd", "0.002").stderr
+    assert "0.002 USD a month" in second
+    assert "every caller" not in second
     gatekeeper = load_gatekeeper(f"sqlite:///{folder / '.metier' / 'traffic.db'}", watch=False)
     assert gatekeeper.admit(f"Bearer {text}", None).name == "billing"
     listed = metier("key", "list").stdout

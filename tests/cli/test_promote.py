@@ -79,6 +79,7 @@ def test_the_newest_certified_policy_of_the_newest_dataset_is_promoted(store: Ar
     assert "at most 5.0% are wrong, with confidence 95%; it keeps about 80% of the calls (n = 1,000)" in said
     assert "Mode: route, 25% of the calls." in said
     assert "every call escalates (answer_form)" in said
+    assert "Gateways on this folder cannot load it: specialist s1 is not in the store" in said
     aliases = AliasStore(store.root)
     assert (aliases.read(TASK) or 0).champion == new  # type: ignore[union-attr]
 

@@ -135,6 +135,7 @@ def test_a_gateway_from_start_to_end(tmp_path: Path, upstream: RunningUpstream) 
         assert httpx.get(f"{gateway.root}/readyz", timeout=20).json()["checks"] == {
             "specialists": True,
             "recorder": True,
+            "keys": True,
             "accepting": True,
         }
         assert "metier_requests_total" in httpx.get(f"{gateway.root}/metrics", timeout=20).text

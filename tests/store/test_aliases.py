@@ -82,6 +82,8 @@ def test_a_garbled_file_is_named_with_the_mend(tmp_path: Path) -> None:
     store.path("intents").write_text("{")
     with pytest.raises(BadArtefact, match=r"intents\.json is no alias.*metier promote"):
         store.read("intents")
+    store.promote("intents", "p2", "t")
+    assert store.read("intents") == Alias("intents", "p2", None, "t")
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def create_command(
 ) -> None:
     """Make a key for the gateway. It is printed once, on stdout; only its hash is kept."""
     with _keys() as keys:
+        is_first = not keys.read(month_of(time.time())).keys
         text, key = keys.create(name, time.time(), requests_per_minute=requests_per_minute, budget_usd_month=budget_usd)
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -44,6 +45,12 @@ def create_command(
         highlight=False,
         soft_wrap=True,
     )
+    if is_first:
+        err.print(
+            "This is the first key: from now on every caller needs one, those on this machine too, and for good.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def list_command() -> None:
@@ -97,7 +104,7 @@ def _table(book: KeyBook) -> Table:
             escape(key.name),
             _day(key.created_at),
             _NONE if key.requests_per_minute is None else f"{key.requests_per_minute:,}",
-            _NONE if key.budget_usd_month is None else f"{key.budget_usd_month:,.2f} USD",
+            _NONE if key.budget_usd_month is None else f"{_dollars(key.budget_usd_month)} USD",
             f"{spent.cost_usd:,.4f} USD",
             f"{spent.n_calls:,}",
             _day(key.revoked_at),
@@ -108,8 +115,13 @@ def _table(book: KeyBook) -> Table:
 
 def _limits(key: Key) -> str:
     rate = "any number of calls" if key.requests_per_minute is None else f"{key.requests_per_minute:,} calls a minute"
-    budget = "no budget" if key.budget_usd_month is None else f"{key.budget_usd_month:,.2f} USD a month"
+    budget = "no budget" if key.budget_usd_month is None else f"{_dollars(key.budget_usd_month)} USD a month"
     return f"{rate}, {budget}"
+
+
+def _dollars(budget_usd: float) -> str:
+    """Cents; of less than a cent all that there is, so that a small budget does not look like none."""
+    return f"{budget_usd:,.2f}" if budget_usd >= 0.01 or budget_usd == 0 else f"{budget_usd:.6f}".rstrip("0")
 
 
 def _day(time_s: float | None) -> str:

@@ -148,6 +148,10 @@ def _described(at: Session, alias: Alias) -> Iterator[str]:
             f"  Certificate: of the answers kept at most {given.alpha:.1%} are wrong, with confidence "
             f"{1 - given.delta:.0%}; it keeps about {given.coverage.value:.0%} of the calls (n = {given.n:,})."
         )
+    try:
+        at.store.manifest("specialist", manifest.inputs["specialist"])
+    except NotFound as problem:
+        yield f"  [yellow]Gateways on this folder cannot load it: {escape(str(problem))}[/]"
     settings = cast(RouteSettings, at.project.settings("route", alias.task))
     yield f"  {_MODES[settings.mode].format(rollout=settings.rollout, task=alias.task)}"
     dataset = cast(Dataset, at.store.load(at.store.manifest("dataset", manifest.inputs["dataset"])))
@@ -160,7 +164,7 @@ def _described(at: Session, alias: Alias) -> Iterator[str]:
 
 _MODES = {
     "capture": 'Mode: capture. It keeps nothing until metier.toml says mode = "shadow" or "route" in \\[route] or '
-    "\\[tasks.{task}.route].",
+    "\\[tasks.{task}.route], and the gateway has read it again (SIGHUP).",
     "shadow": "Mode: shadow. It answers unseen; the client gets the frontier model's answers.",
     "route": "Mode: route, {rollout:g}% of the calls.",
 }  # fmt: skip

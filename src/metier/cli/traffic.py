@@ -29,7 +29,7 @@ def init_command(
 ) -> None:
     """Write a commented metier.toml with every setting and its default."""
     path = write_template(folder)
-    out.print(f"Wrote {path}. Next: metier import FILE", highlight=False, soft_wrap=True)
+    out.print(f"Wrote {path}. Next: metier import FILE, or metier serve", highlight=False, soft_wrap=True)
 
 
 def import_command(

@@ -70,9 +70,13 @@ class AliasStore:
         return tuple(found)
 
     def promote(self, task: str, policy_id: str, time: str) -> Alias:
-        """Make a policy the champion of a task; the one before it becomes `previous`. The same again changes nothing."""
+        """Make a policy the champion of a task; the one before it becomes `previous`. The same again changes nothing;
+        a file that cannot be read is replaced, and what it said is lost."""
         with self._locked(task):
-            old = self.read(task)
+            try:
+                old = self.read(task)
+            except BadArtefact:
+                old = None
             if old is not None and old.champion == policy_id:
                 return old
             previous = (old.champion or old.previous) if old else None

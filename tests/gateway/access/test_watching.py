@@ -101,6 +101,8 @@ def test_a_database_that_is_away_from_the_start_lets_nobody_in_and_shows_no_pass
     with pytest.raises(ApiError) as caught:
         gatekeeper.admit(None, "127.0.0.1")
     assert caught.value.status == 503
+    assert not gatekeeper.is_known
+    assert "every call gets a 503" in caplog.text
     assert "hunter2secret" not in caplog.text + caught.value.message
     gatekeeper.close()
 

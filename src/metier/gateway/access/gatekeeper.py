@@ -79,6 +79,11 @@ class KeyGatekeeper:
         """Whether a key is needed. True as long as the keys are not known."""
         return self._books is None or self._books.has_keys
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the keys have been read; until then nobody is let in."""
+        return self._books is not None
+
     def admit(self, authorization: str | None, client_host: str | None) -> Caller:
         books = self._books
         if books is None:

@@ -47,9 +47,8 @@ class WatchedGatekeeper(KeyGatekeeper):
         except MetierError as problem:
             if self.is_current:
                 # Its message may name the database's URL, and the URL a password: the kind of the problem has to do.
-                _log.warning(
-                    "keys cannot be read from the database (%s); those read last stay valid", type(problem).__name__
-                )
+                meanwhile = "those read last stay valid" if self.is_known else "until they are, every call gets a 503"
+                _log.warning("keys cannot be read from the database (%s); %s", type(problem).__name__, meanwhile)
             self.is_current = False
             self._give_back()
             return False

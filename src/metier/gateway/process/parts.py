@@ -90,6 +90,7 @@ class Worker:
         the frontier model, and the log and /metrics say so."""
         return {
             "specialists": self.is_loaded,
+            "keys": self.gatekeeper.is_known,
             "recorder": self.recorder.figures()["queue_depth"] < MAX_CALLS,
             "accepting": not self.is_draining,
         }
