@@ -19,8 +19,10 @@ from metier.store.tables import REVISION
 from metier.store.urls import database_url, masked
 
 _WRITING = "metier_writing"
-# 64 MiB of pages: holds the upper levels of the id index of tens of millions of traces, and bounds memory.
-_CACHE_KIB = 64 * 1024
+# Memory for pages of SQLite. An import holds the upper levels of the id index of tens of millions of traces; a gateway's
+# processes run beside others and for months, and the system caches the file as well.
+IMPORT_CACHE_MIB = 64
+_CACHE_MIB = 16
 # Pages written before the log is folded back: large enough that one import transaction is folded once.
 _CHECKPOINT_PAGES = 8_000
 # A transaction is done again where another got in between: enough for dozens of gateways that start in one moment.
@@ -94,12 +96,18 @@ class Database:
 
 
 def open_database(
-    location: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, durable: bool = False, create: bool = True
+    location: str | Path,
+    *,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+    durable: bool = False,
+    create: bool = True,
+    cache_mib: int = _CACHE_MIB,
 ) -> Database:
     """The database at `location`: the path of a SQLite file, made if absent (unless `create` is False), or a URL.
 
     `busy_timeout_s` is how long to wait for another process that writes. With `durable`, what is committed survives a
     power failure (SQLite otherwise may lose the last transactions, never part of one; PostgreSQL is always durable).
+    `cache_mib` bounds the memory for SQLite's pages.
     Raises BadInput for a URL that cannot be read, BadArtefact for a file that is no store of ours, StoreAway for a server
     that cannot be reached, MissingExtra where PostgreSQL's driver is not installed.
     """
@@ -116,7 +124,7 @@ def open_database(
             _prepare_postgresql(engine, busy_timeout_s)
         else:
             engine = create_engine(url, hide_parameters=True)
-            _prepare_sqlite(engine, busy_timeout_s, durable)
+            _prepare_sqlite(engine, busy_timeout_s, durable, cache_mib)
         try:
             _migrate(engine, shown)
         except BaseException:
@@ -151,7 +159,7 @@ def _prepare_postgresql(engine: Engine, busy_timeout_s: float) -> None:
         connection.commit()
 
 
-def _prepare_sqlite(engine: Engine, busy_timeout_s: float, durable: bool) -> None:
+def _prepare_sqlite(engine: Engine, busy_timeout_s: float, durable: bool, cache_mib: int) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         # The driver's own BEGIN comes too late for a transaction that reads first; "begin" below sends it instead.
@@ -162,7 +170,7 @@ def _prepare_sqlite(engine: Engine, busy_timeout_s: float, durable: bool) -> Non
             "journal_mode=WAL",
             f"synchronous={'FULL' if durable else 'NORMAL'}",
             "foreign_keys=ON",
-            f"cache_size=-{_CACHE_KIB}",
+            f"cache_size=-{cache_mib * 1024}",
             f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
         ):
             cursor.execute(f"PRAGMA {pragma}")

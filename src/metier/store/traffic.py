@@ -14,7 +14,7 @@ from metier.artefacts.traffic import TRACE_SCHEMA
 from metier.errors import BadInput, NotFound, StoreBusy
 from metier.store import imports as records
 from metier.store.batches import DUPLICATE_ID, Batch, Located, write_batch
-from metier.store.database import IMPORTING, Database, open_database
+from metier.store.database import IMPORT_CACHE_MIB, IMPORTING, Database, open_database
 from metier.store.digests import add_digests, to_hex
 from metier.store.imports import ImportRecord
 from metier.store.judging import Judgement, find, judge
@@ -38,7 +38,7 @@ class TrafficStore:
     """
 
     def __init__(self, location: str | Path) -> None:
-        self.database: Database = open_database(location)
+        self.database: Database = open_database(location, cache_mib=IMPORT_CACHE_MIB)
         self.location = self.database.location
 
     def __enter__(self) -> TrafficStore:
