@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
-from metier.gateway.calls import Decision
+from metier.gateway.calls import Decision, Reason, Route
 from metier.gateway.protocols import Header
 
 PREFIX = b"x-metier-"
@@ -15,12 +16,10 @@ _FORBIDDEN = re.compile(r"[^\x20-\x7e\x80-\xff]")
 
 def headers(trace_id: str, decision: Decision | None) -> list[Header]:
     """The x-metier-* headers of one answer; what is not known is left out."""
-    found: list[Header] = [(TRACE, trace_id.encode())]
+    trace = (TRACE, trace_id.encode())
     if decision is None:
-        return found
-    found.append((b"x-metier-route", decision.route.encode()))
-    if decision.reason is not None:
-        found.append((b"x-metier-reason", decision.reason.encode()))
+        return [trace]
+    found: list[Header] = [trace, *_what_and_why(decision.route, decision.reason)]
     if decision.task is not None:
         found.append((b"x-metier-task", safe(decision.task)))
     if decision.score is not None:
@@ -32,6 +31,12 @@ def headers(trace_id: str, decision: Decision | None) -> list[Header]:
     if decision.specialist_id is not None:
         found.append((b"x-metier-specialist", safe(decision.specialist_id)))
     return found
+
+
+@cache
+def _what_and_why(route: Route, reason: Reason | None) -> tuple[Header, ...]:
+    what = (b"x-metier-route", route.encode())
+    return (what,) if reason is None else (what, (b"x-metier-reason", reason.encode()))
 
 
 def safe(text: str) -> bytes:

@@ -29,8 +29,9 @@ class Gathered:
     error: str | None = None
 
 
-def gather(path: str, body: bytes) -> Gathered:
-    """What a whole answer's body says; an empty Gathered where it is no JSON object."""
+def gather(path: str, body: bytes, document: object = None) -> Gathered:
+    """What a whole answer's body says; an empty Gathered where it is no JSON object. `document` is the body as JSON, where
+    somebody has read it before."""
     found = Gathered()
     if path.endswith("/embeddings"):
         _read_embeddings(found, body)
@@ -38,7 +39,7 @@ def gather(path: str, body: bytes) -> Gathered:
     if len(body) > MAX_GATHERED_BYTES:
         return found
     try:
-        answer = orjson.loads(body)
+        answer = orjson.loads(body) if document is None else document
     except orjson.JSONDecodeError:
         return found
     if isinstance(answer, dict):

@@ -67,6 +67,11 @@ class UpstreamReply(Protocol):
     @property
     def attempts(self) -> int: ...
 
+    @property
+    def document(self) -> object:
+        """The whole body as JSON where it was read already, to see whether it is sound; None where it was not."""
+        ...
+
     async def read(self) -> bytes:
         """The whole body. Raises ApiError where the upstream breaks off or takes too long."""
         ...

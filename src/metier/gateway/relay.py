@@ -48,7 +48,7 @@ class Relay:
             headers.append((b"content-length", b"%d" % len(body)))
         await exchange.begin(reply.status, headers)
         await exchange.end(body)
-        self._whole = gather(self._path, _decoded(encoding)(body))
+        self._whole = gather(self._path, _decoded(encoding)(body), reply.document)
 
     async def _stream(self, exchange: Exchange, headers: list[Header], encoding: bytes, is_events: bool) -> None:
         reply = self._reply
@@ -66,7 +66,8 @@ class Relay:
 async def read_whole(path: str, reply: UpstreamReply) -> Gathered:
     """What an answer says that is passed on to nobody. Raises ApiError where the upstream breaks off."""
     _, encoding, _ = _described(reply.headers)
-    return gather(path, _decoded(encoding)(await reply.read()))
+    body = _decoded(encoding)(await reply.read())
+    return gather(path, body, reply.document)
 
 
 def _described(headers: Sequence[Header]) -> tuple[bytes, bytes, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +14,7 @@ from metier.gateway.upstreams.failures import Failure
 from metier.gateway.upstreams.headers import to_client
 from metier.gateway.upstreams.options import Options
 from metier.gateway.upstreams.reply import Reply
+from metier.gateway.upstreams.timeouts import Timeouts
 from metier.gateway.upstreams.wire.address import Address
 from metier.gateway.upstreams.wire.errors import Broken, ConnectTimedOut, NotConnected
 from metier.gateway.upstreams.wire.exchange import Exchange, begun
@@ -48,6 +48,7 @@ class Endpoint:
         self._key = key.encode("latin-1") if key else None
         self._authorization = b"Bearer " + self._key if self._key else None
         self._clock = clock
+        self._timeouts = Timeouts()
         self._pool = Pool(address, options.max_connections, clock)
 
     async def attempt(self, call: Outgoing, body: bytes, model: str | None, ticket: Ticket) -> Reply:
@@ -91,7 +92,7 @@ class Endpoint:
         timeout_s = self.options.first_byte_timeout_s
         left_s = call.deadline - self._clock()
         try:
-            async with asyncio.timeout(min(timeout_s, left_s)):
+            with self._timeouts.after(min(timeout_s, left_s)):
                 return await begun(self._pool, request, self.options.connect_timeout_s)
         except TimeoutError:
             is_own_fault = timeout_s <= left_s
@@ -119,6 +120,7 @@ class Endpoint:
             idle_timeout_s=self.options.idle_timeout_s,
             deadline=call.deadline,
             clock=self._clock,
+            timeouts=self._timeouts,
             breaker=self.breaker,
             ticket=ticket,
             is_event_stream=kind.startswith(b"text/event-stream"),

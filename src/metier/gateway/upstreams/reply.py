@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
@@ -11,6 +10,7 @@ from metier.gateway.protocols import Header
 from metier.gateway.upstreams import failures
 from metier.gateway.upstreams.breaker import NO_TICKET, Breaker, Ticket
 from metier.gateway.upstreams.failures import Failure
+from metier.gateway.upstreams.timeouts import Timeouts
 from metier.gateway.upstreams.wire.errors import Broken
 from metier.gateway.upstreams.wire.exchange import Exchange
 
@@ -32,6 +32,7 @@ class Reply:
         idle_timeout_s: float,
         deadline: float,
         clock: Callable[[], float],
+        timeouts: Timeouts,
         breaker: Breaker,
         ticket: Ticket,
         is_event_stream: bool,
@@ -42,10 +43,12 @@ class Reply:
         self.model = model
         self.attempts = 1
         self.is_event_stream = is_event_stream
+        self.document: object = None
         self._exchange = exchange
         self._idle_timeout_s = idle_timeout_s
         self._deadline = deadline
         self._clock = clock
+        self._timeouts = timeouts
         self._breaker = breaker
         self._ticket = ticket
         self._held: list[bytes] = []
@@ -127,7 +130,7 @@ class Reply:
             chunk = self._exchange.take()
             if chunk is None:
                 left_s = self._deadline - self._clock()
-                async with asyncio.timeout(min(timeout_s, left_s)):
+                with self._timeouts.after(min(timeout_s, left_s)):
                     while chunk is None:
                         await self._exchange.wait()
                         chunk = self._exchange.take()
@@ -146,7 +149,7 @@ class Reply:
             return True
         self._held = [b"".join(self._held)]
         try:
-            orjson.loads(self._held[0])
+            self.document = orjson.loads(self._held[0])
         except orjson.JSONDecodeError:
             return False
         return True
