@@ -9,6 +9,7 @@ by a student that does not know their class (the class is struck from the head):
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,16 @@ class ScoreModel:
         """(n,) in [0, 1]: rises with confidence (n,), falls with ood_scores (n,)."""
         x = _design(confidence, ood_scores, self.centre, self.spread)
         return np.asarray(expit(self.bias + x @ np.array([self.confidence_weight, self.foreign_weight])))
+
+    def score(self, confidence: float, ood_score: float) -> float:
+        """`scores` of a single answer, without arrays: the same to about 1e-15."""
+        held = min(max(confidence, _MARGIN), 1 - _MARGIN)
+        odds = math.log(held) - math.log1p(-held)
+        z = self.bias + (odds * self.confidence_weight - (ood_score - self.centre) / self.spread * self.foreign_weight)
+        if z >= 0:
+            return 1 / (1 + math.exp(-z))
+        grown = math.exp(z)
+        return grown / (1 + grown)
 
 
 def fit_temperature(logits: npt.NDArray[np.floating], places: npt.NDArray[np.int64]) -> float:

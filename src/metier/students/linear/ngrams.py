@@ -7,6 +7,7 @@ with scikit-learn's smoothing). Grams of the training texts are found once a tok
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 MAX_CHARACTERS = 20_000
 _MAX_TOKEN = 64  # a longer token (base64, a URL) is cut before its character grams are taken
 _CACHE_TOKENS = 100_000
+# 1 + ln tf at place tf, for the counts that occur; nothing has the count 0.
+_DAMPED = (1 + np.log(np.maximum(np.arange(256), 1))).astype(np.float32)
+_HALF = np.float32(2**-0.5)  # what each of two blocks of length one counts for
 
 
 def normalise(text: str) -> str:
@@ -55,24 +59,37 @@ class NGrams:
     grams: tuple[str, ...]
     idf: FloatArray
     n_words: int
+    # Of words and pairs of words without their mark, and of character grams.
+    _place_of_words: dict[str, int] = field(init=False, repr=False, compare=False)
     _place: dict[str, int] = field(init=False, repr=False, compare=False)
     _of_token: dict[str, IntArray] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_place", {gram: i for i, gram in enumerate(self.grams)})
+        n = self.n_words
+        words = {gram.removeprefix(WORD_MARK): i for i, gram in enumerate(self.grams[:n])}
+        object.__setattr__(self, "_place_of_words", words)
+        object.__setattr__(self, "_place", {gram: i for i, gram in enumerate(self.grams[n:], n)})
 
     def row(self, text: str) -> tuple[IntArray, FloatArray]:
-        """The places and weights of one text's known grams; its length is 1, or 0 when no gram is known."""
+        """The places, ascending, and weights of one text's known grams; its length is 1, or 0 when no gram is known."""
         text = normalise(text)
-        place = self._place
-        words = np.array([place[gram] for gram in word_grams(text) if gram in place], dtype=np.int64)
-        tokens = [self._token(token) for token in text.split()]
-        chars = np.concatenate(tokens) if tokens else np.empty(0, dtype=np.int64)
-        word_places, word_weights = self._weigh(words)
-        char_places, char_weights = self._weigh(chars)
-        weights: FloatArray = np.concatenate([word_weights, char_weights])
-        blocks = (len(words) > 0) + (len(chars) > 0)
-        return np.concatenate([word_places, char_places]), weights * np.float32(max(blocks, 1) ** -0.5)
+        tokens, of_token = text.split(), self._of_token
+        # Places of grams, one for each time a gram occurs; those of words are the lower ones.
+        parts = [of_token[token] if token in of_token else self._token(token) for token in tokens]
+        parts.append(np.array(self._words(text), dtype=np.int64))
+        found = np.concatenate(parts)
+        if not len(found):
+            return found, np.empty(0, dtype=np.float32)
+        found.sort()
+        places, counts = _counted(found)
+        weights = _damped(counts) * self.idf.take(places)
+        n_words = int(places.searchsorted(self.n_words))
+        if n_words in (0, len(places)):
+            return places, _unit(weights)
+        _unit(weights[:n_words])
+        _unit(weights[n_words:])
+        weights *= _HALF
+        return places, weights
 
     def matrix(self, texts: Sequence[str]) -> csr_array:
         """(n, v) float32, a row a text."""
@@ -82,22 +99,46 @@ class NGrams:
         weights = np.concatenate([weights for _, weights in rows]) if rows else np.empty(0, dtype=np.float32)
         return csr_array((weights.astype(np.float32), places, starts), shape=(len(rows), len(self.grams)))
 
+    def _words(self, text: str) -> list[int]:
+        """The places of the known ones of `word_grams`."""
+        words, get = _WORD.findall(text), self._place_of_words.get
+        found = [get(word) for word in words]
+        found += [get(f"{left} {right}") for left, right in pairwise(words)]
+        return [place for place in found if place is not None]
+
     def _token(self, token: str) -> IntArray:
-        known = self._of_token.get(token)
-        if known is None:
-            place = self._place
-            known = np.array([place[gram] for gram in char_grams(token) if gram in place], dtype=np.int64)
-            if len(self._of_token) >= _CACHE_TOKENS:
-                self._of_token.clear()
-            self._of_token[token] = known
+        place = self._place
+        known = np.array([place[gram] for gram in char_grams(token) if gram in place], dtype=np.int64)
+        if len(self._of_token) >= _CACHE_TOKENS:
+            self._of_token.clear()
+        self._of_token[token] = known
         return known
 
-    def _weigh(self, found: IntArray) -> tuple[IntArray, FloatArray]:
-        if not len(found):
-            return found, np.empty(0, dtype=np.float32)
-        places, counts = np.unique(found, return_counts=True)
-        weights: FloatArray = (1 + np.log(counts)).astype(np.float32) * self.idf[places]
-        return places, (weights / np.sqrt(weights @ weights)).astype(np.float32)
+
+def _counted(found: IntArray) -> tuple[IntArray, IntArray]:
+    """The different values of sorted `found`, one or more, and how often each occurs: np.unique in fewer calls."""
+    ends = np.empty(len(found), dtype=np.bool_)
+    ends[-1] = True
+    np.not_equal(found[1:], found[:-1], out=ends[:-1])
+    last = ends.nonzero()[0]
+    counts = last + 1
+    counts[1:] -= counts[:-1].copy()
+    return found[last], counts
+
+
+def _damped(counts: IntArray) -> FloatArray:
+    """1 + ln tf of counts tf."""
+    try:
+        damped: FloatArray = _DAMPED.take(counts)
+    except IndexError:
+        damped = (1 + np.log(counts)).astype(np.float32)
+    return damped
+
+
+def _unit(block: FloatArray) -> FloatArray:
+    """`block`, not empty, scaled in place to length one."""
+    block /= math.sqrt(block.dot(block))
+    return block
 
 
 def fit_ngrams(texts: Iterable[str], min_texts_char: int, max_grams: int) -> NGrams:
