@@ -29,7 +29,7 @@ _VERDICT_STYLES = {
     Verdict.INFERIOR: BAD,
 }
 _N_REASONS = 10
-_NAME_WIDTH = 24
+_NAME_WIDTH = 14
 _OUTCOME_STYLES = {Outcome.SPECIALISE: GOOD, Outcome.FRONTIER: BAD}
 
 
@@ -48,6 +48,9 @@ def audit_table(audit: Audit) -> RenderableType:
     )
     # Names are torn last: the figures beside them may take a second line.
     rows.columns[0].min_width = min(_NAME_WIDTH, max((len(item.task.name) for item in tasks), default=0))
+    # A word of the verdict is never torn: it is what the table is read for.
+    words = [word for item in tasks for word in item.verdict.value.split()]
+    rows.columns[-1].min_width = max(map(len, words), default=0)
     for item in tasks:
         rows.add_row(*_audit_cells(item), text(item.verdict.value, style=_AUDIT_STYLES[item.verdict]))
     unassigned = f", {audit.n_unassigned:,} of them in no task" if audit.n_unassigned else ""
