@@ -15,7 +15,15 @@ import pytest
 from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
 from metier.artefacts.estimates import Estimate, not_scored
 from metier.artefacts.policies import Certificate, Policy
-from metier.artefacts.tasks import OutputKind
+from metier.artefacts.tasks import (
+    ASSIGNMENT_SCHEMA,
+    Audit,
+    AuditVerdict,
+    Definedness,
+    OutputKind,
+    Task,
+    TaskAudit,
+)
 from metier.store.aliases import AliasStore
 from metier.store.database import open_database, writing
 from metier.store.folders import ArtefactStore, Recipe
@@ -124,3 +132,17 @@ def test_a_revoked_policy_is_refused_also_as_the_one_to_go_back_to(store: Artefa
         assert f"the certificate of policy {first} was revoked: 40 of 300 were wrong." in refused
         assert "metier run intents" in refused
     assert (AliasStore(store.root).read(TASK) or 0).champion == second  # type: ignore[union-attr]
+
+
+def test_a_task_is_promoted_by_its_whole_name_only(store: ArtefactStore, metier: Metier) -> None:
+    put_policy(store, put_dataset(store, "2026-01-01"), "2026-03-01")
+    task = Task("t", "intents", "sorts", (), OutputKind.LABEL, ("a", "b"))
+    definedness, saving = Definedness(1.0, 2, 1.0, "closed"), Estimate(1.0, 0.0, 2.0, 10)
+    row = TaskAudit(
+        task, 10, 10.0, 1.0, 1.0, 0, 10, 0, 1.0, definedness, None, saving, AuditVerdict.SPECIALISE, "closed output"
+    )
+    audit = Audit(10, 0, 1.0, 1.0, "recorded", (row,), ASSIGNMENT_SCHEMA.to_frame())
+    recipe = Recipe("audit", None, {}, {}, 0, {"metier": "1"})
+    store.produce(recipe, lambda _: audit, clock=lambda: "2026-01-01")
+    assert "Did you mean: metier promote intents" in metier("promote", "inten", code=1).stderr
+    assert not list((store.root / "aliases").glob("*"))

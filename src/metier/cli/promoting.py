@@ -86,7 +86,11 @@ def champions(root: Path) -> dict[str, str]:
 def _chosen(at: Session, task: str, policy: str | None) -> Manifest:
     """The policy meant. Raises NotFound where there is none, or it is no policy of the task."""
     if policy is None:
-        return _newest_certified(at, latest_dataset(at, task).manifest)
+        found = latest_dataset(at, task).manifest
+        if found.task != task:
+            # What answers customers is changed by its whole name only.
+            raise NotFound(f"no task is called '{task}'. Did you mean: metier promote {found.task}")
+        return _newest_certified(at, found)
     manifest = at.store.resolve(policy)
     if manifest.kind != "policy":
         raise NotFound(

@@ -69,6 +69,8 @@ def start_lines(started: Started) -> Iterator[str]:
             yield f"    [yellow]{escape(task.fault)}[/]"
     if not report.tasks:
         yield "  tasks: none known yet; every call is passed on and recorded (then: metier audit)"
+    for name in sorted(set(setup.routes) - {task.task for task in report.tasks}):
+        yield f"  [yellow]{escape(f'[tasks.{name}.route]')} is about no task that the audit knows[/]"
     if report.has_keys:
         yield "  keys: required (metier key list)"
     else:
