@@ -155,3 +155,9 @@ def test_the_items_of_a_response_are_its_answer() -> None:
     assert gather("/v1/responses", orjson.dumps(body)) == Gathered("resp_1", "m", "hello", "completed", 3, 1)
     call = [{"type": "function_call", "name": "f", "arguments": '{"a":1}', "call_id": "c"}]
     assert gather("/v1/responses", orjson.dumps({**body, "output": call})).text == '{"name":"f","arguments":{"a":1}}'
+
+
+@pytest.mark.parametrize("body", [{"id": "c-1", "choices": [{"message": {"content": "a"}}]}, [1], None, {}])
+def test_a_body_that_was_read_before_says_the_same(body: object) -> None:
+    data = orjson.dumps(body)
+    assert gather(CHAT, data, orjson.loads(data)) == gather(CHAT, data)
