@@ -62,7 +62,7 @@ def check(predictor: LinearPredictor, texts: list[str]) -> None:
     scores = predictor.model.scores(probabilities.max(axis=1), foreign)
     np.testing.assert_allclose(among.scores, scores, rtol=0, atol=1e-9)
     through_sparse = predictor.scorer.grams.matrix(texts) @ predictor.scorer.weights + predictor.scorer.bias
-    np.testing.assert_allclose(logits, through_sparse, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(logits, through_sparse, rtol=1e-6, atol=1e-6)
 
 
 @HELD

@@ -54,7 +54,8 @@ class LinearScorer:
     def logits_of(self, text: str) -> npt.NDArray[np.float32]:
         """(k,) of one text. Through a sparse matrix, one text or thousands would take longer."""
         places, values = self.grams.row(text)
-        logits: npt.NDArray[np.float32] = values.dot(self.weights.take(places, axis=0))
+        # A product by BLAS would split a long text's sums among its threads: slower, and other last bits on other machines.
+        logits: npt.NDArray[np.float32] = np.einsum("i,ij->j", values, self.weights.take(places, axis=0))
         logits += self.bias
         return logits
 
@@ -78,7 +79,7 @@ def foreignness(probabilities: FloatArray, logits: npt.NDArray[np.floating]) -> 
     """
     best = np.asarray(probabilities.max(axis=1), dtype=np.float64)
     odds = np.log(np.maximum(best, _TINY)) - np.log(np.maximum(1 - best, _TINY))
-    known = np.where(np.isfinite(logits), logits, np.nan).astype(np.float64)
+    known = np.where(np.isfinite(logits), logits, np.nan)
     height = np.asarray(np.nanmax(known, axis=1) - np.nanmean(known, axis=1), dtype=np.float64)
     return -odds - height
 
@@ -107,18 +108,19 @@ class LinearPredictor:
 
     def _answer(self, text: str, probabilities: npt.NDArray[np.float32]) -> tuple[int, float, float]:
         """The best class's place, the score and the foreignness of one text; writes `probabilities` (k,)."""
-        logits = self.scorer.logits_of(text).astype(np.float64)
-        place = int(logits.argmax())
-        mean = float(np.add.reduce(logits)) / len(logits)
         # What `ScoreModel.probabilities` and `foreignness` do for arrays; numpy's and scipy's set-up is what takes time.
-        logits -= (top := float(logits[place]))
+        found = self.scorer.logits_of(text)
+        place = int(found.argmax())
+        height = float(found[place] - np.add.reduce(found) / np.float32(len(found)))
+        logits = found.astype(np.float64)
         logits /= self.model.temperature
+        logits -= logits[place]
         shares = np.exp(logits, out=logits)
         shares /= np.add.reduce(shares)
         probabilities[:] = shares
         best = float(shares[place])
         odds = math.log(max(best, _TINY)) - math.log(max(1 - best, _TINY))
-        foreign = -odds - (top - mean)
+        foreign = -odds - height
         return place, self.model.score(best, foreign), foreign
 
 
