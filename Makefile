@@ -39,7 +39,7 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-# Figures for docs/benchmarks.md: about an hour on 2 quiet cores.
+# Figures for docs/benchmarks.md: about an hour and a half on 2 quiet cores.
 bench: $(STAMP) $(PEERS) $(LITELLM)
 	$(BIN)/python benchmarks/run.py
 

@@ -1,6 +1,6 @@
 """Run every benchmark and write docs/benchmarks.md: the figures with their n and spread, and the machine they come from.
 
-    python benchmarks/run.py            all of it, about an hour on 2 quiet cores
+    python benchmarks/run.py            all of it, about an hour and a half on 2 quiet cores
     python benchmarks/run.py --quick    small sizes, to see that everything runs; writes no docs
     python benchmarks/run.py --only audit import
     python benchmarks/run.py --only gateway      every one whose name begins with gateway-
@@ -28,7 +28,19 @@ RESULTS = ROOT / "bench-results"
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 PAGE = ROOT / "docs" / "benchmarks.md"
 _FAILED = "**Failed with exit code"
-_LIBRARIES = ("numpy", "polars", "scikit-learn", "onnxruntime", "tokenizers", "torch", "transformers")
+_LIBRARIES = (
+    "numpy",
+    "polars",
+    "scikit-learn",
+    "onnxruntime",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "aiohttp",
+)
 
 
 @dataclass(frozen=True)
