@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from metier.artefacts.traffic import Trace
 from metier.cli.app import build
+from metier.cli.terminal import out
 from metier.store.audits import AuditRow, add_audits
 from metier.store.batches import Batch, Located
 from metier.store.revocations import Revocation, add_revocation
@@ -19,6 +20,8 @@ from metier.store.traffic import TrafficStore
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    # The console took its width from the environment when it was made.
+    monkeypatch.setattr(out, "_width", 200)
     return tmp_path
 
 

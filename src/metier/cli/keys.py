@@ -58,7 +58,9 @@ def list_command() -> None:
     with _keys() as keys:
         book = keys.read(month_of(time.time()))
     if not book.keys:
-        out.print("No keys: only this machine may call the gateway. Make one with: metier key create NAME")
+        out.print(
+            "No keys: only this machine may call the gateway. Make one with: metier key create NAME", soft_wrap=True
+        )
         return
     out.print(_table(book))
 

@@ -153,7 +153,7 @@ _SCHEMAS: dict[str, Any] = {
         ["messages"],
         **_REQUEST,
         messages={"type": "array", "minItems": 1, "items": {"type": "object"}},
-        n={"type": ["integer", "null"]},
+        n={"type": ["integer", "null"], "minimum": 1, "maximum": 128},
         stream_options={"type": ["object", "null"]},
     ),
     "ResponsesRequest": _object([], **_REQUEST, input=_INPUT),

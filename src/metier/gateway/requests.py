@@ -35,7 +35,8 @@ def _check_chat(request: dict[str, Any]) -> None:
     for i, message in enumerate(messages):
         if not isinstance(message, dict):
             raise wrong_type(f"messages[{i}]", "an object", message)
-    if (n := request.get("n")) is not None and type(n) is not int:
+    # JSON has one kind of number: 2.0 is a whole one.
+    if (n := request.get("n")) is not None and type(n) is not int and not (type(n) is float and n.is_integer()):
         raise wrong_type("n", "a whole number", n)
     if (options := request.get("stream_options")) is not None and not isinstance(options, dict):
         raise wrong_type("stream_options", "an object", options)

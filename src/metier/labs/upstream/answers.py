@@ -17,6 +17,9 @@ _LOGPROB = -0.25
 DONE = b"data: [DONE]\n\n"
 
 
+MAX_CHOICES = 128
+
+
 def event(content: Mapping[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(content) + b"\n\n"
 
@@ -34,7 +37,7 @@ def chat(request: Mapping[str, Any], behaviour: Behaviour, identifier: str) -> d
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     if tool is not None:
         message = {"role": "assistant", "content": None, "tool_calls": [_call(tool, text, identifier)]}
-    n = request.get("n") or 1
+    n = n_choices(request)
     logprobs = {"content": [_logprob(token) for token in tokens(text)]} if request.get("logprobs") else None
     reason = "stop" if tool is None else "tool_calls"
     return {
@@ -63,7 +66,7 @@ def _logprob(token: str) -> dict[str, Any]:
 def chat_events(request: Mapping[str, Any], behaviour: Behaviour, identifier: str) -> list[bytes]:
     """The server-sent events of a streamed chat completion, [DONE] included."""
     text = text_for(behaviour.answer, request)
-    n = request.get("n") or 1
+    n = n_choices(request)
     deltas = _deltas(request, behaviour, identifier, text)
     head = {
         "id": identifier,
@@ -112,3 +115,13 @@ def split(words: list[str], n_chunks: int | None) -> list[str]:
         return words
     edges = [len(words) * index // n_chunks for index in range(n_chunks + 1)]
     return ["".join(words[low:high]) for low, high in pairwise(edges)]
+
+
+def n_choices(request: Mapping[str, Any]) -> int:
+    """How many answers a request asks for. Raises ValueError beyond what OpenAI allows: they would be made in memory."""
+    n = request.get("n")
+    if n is None:
+        return 1
+    if not 1 <= n <= MAX_CHOICES:
+        raise ValueError(f"n = {n}; expected 1 to {MAX_CHOICES}")
+    return int(n)
