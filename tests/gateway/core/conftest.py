@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.gateway.sockets import read_all
 
 from metier.gateway.app import build_app
 from metier.gateway.background import Background
@@ -165,16 +166,6 @@ class Running:
         with self.connect() as connection:
             connection.sendall(request)
             return read_all(connection)
-
-
-def read_all(connection: socket.socket) -> bytes:
-    parts = []
-    try:
-        while part := connection.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 Starter = Callable[..., Any]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.gateway.sockets import read_all
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi there"}]}'
 
@@ -28,16 +29,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.005)
-
-
-def read_all(connection: socket.socket) -> bytes:
-    parts = []
-    try:
-        while part := connection.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 def error_of(answer: bytes) -> tuple[int, Any]:

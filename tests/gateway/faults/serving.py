@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.gateway.sockets import read_all
+
 from metier.store.traffic import TrafficStore
 
 PATIENCE_S = 60.0
@@ -428,16 +430,6 @@ class Load:
     @property
     def broken(self) -> list[Outcome]:
         return [outcome for _, outcome in list(self.outcomes) if outcome.broken is not None]
-
-
-def read_all(connection: socket.socket) -> bytes:
-    parts = []
-    try:
-        while part := connection.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 def _kill(pid: int) -> None:
