@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import ConfigDict
 
-from metier.artefacts.tasks import OutputKind
+from metier.artefacts.tasks import OutputKind, Template
 
 Split = Literal["train", "tune", "calibration", "test", "ood"]
 SPLITS: tuple[Split, ...] = ("train", "tune", "calibration", "test", "ood")
@@ -93,6 +93,10 @@ class Dataset:
     `answer_key` is the JSON key under which the frontier model gives its label ({"label": ...}), None where it answers
     plainly. `forms` are the ways in which it writes its label, which a specialist that takes over must match. `notes` says
     what curation changed, with counts.
+
+    Of a `fields` task every output is a record as canonical JSON (`metrics.records.canonical`) that fits `output_schema`, a
+    JSON Schema of an object; of a `text` task the text. Both have no `classes`. `template` is the prompt that the frontier
+    model gets, where the task has one with a single slot.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(arbitrary_types_allowed=True)
@@ -110,6 +114,8 @@ class Dataset:
     answer_key: str | None = None
     notes: tuple[str, ...] = ()
     forms: tuple[AnswerForm, ...] = ()
+    output_schema: dict[str, Any] | None = None
+    template: Template | None = None
 
     def split(self, name: Split) -> pl.DataFrame:
         """The examples of one split, in stored order."""

@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import ConfigDict
 
 from metier.artefacts.estimates import Estimate, Score
+from metier.artefacts.tasks import OutputKind
 
 
 class Verdict(StrEnum):
@@ -70,12 +71,70 @@ class OodScore:
 
 
 @dataclass(frozen=True)
+class FieldScore:
+    """One field of a record over `n` judged items, of which `n_present` have it in the truth: the share equal to the
+    truth character for character and after normalisation (absent equals absent), and precision, recall and F1 after
+    normalisation, an absent value being no prediction."""
+
+    name: str
+    n: int
+    n_present: int
+    exact: Estimate
+    normalised: Estimate
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+@dataclass(frozen=True)
+class RecordScore:
+    """Records over `n` judged items: micro F1 pools all fields, macro F1 is the mean over fields, both after normalisation;
+    `whole_record` is the share of items with every field right; `ungrounded` the share of given values that do not occur in
+    the input (after normalisation), the measure of what was made up."""
+
+    n: int
+    fields: tuple[FieldScore, ...]
+    micro_f1: Estimate
+    macro_f1: Estimate
+    whole_record: Estimate
+    ungrounded: Estimate
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """Texts over `n` judged items: mean ROUGE-L F1 (Lin, 2004), mean token F1 and mean Levenshtein ratio, each in [0, 1];
+    an answer is taken as right where its ROUGE-L is `acceptable_from` or more."""
+
+    n: int
+    rouge_l: Estimate
+    token_f1: Estimate
+    levenshtein: Estimate
+    acceptable_from: float
+
+
+@dataclass(frozen=True)
+class WritingScore:
+    """How the writing itself went over `n` answers: the share valid under the schema, and the shares degenerate (token
+    limit reached and the last 15 characters repeated four times or more), cut off at the token limit, and with an input too
+    long to read."""
+
+    n: int
+    valid: Estimate
+    degenerate: Estimate
+    cut_off: Estimate
+    too_long: Estimate
+
+
+@dataclass(frozen=True)
 class CandidateScore:
     """One candidate on the judged test items. Failures (timeouts, errors, answers outside the label set) count as wrong
     and are in `n_failed`; items never asked (budget reached) are in `n_not_asked` and in no score.
 
     Where the evaluation's basis is the teacher, `accuracy` and `macro_f1` of a specialist are agreement with it, and those
     of a generalist are not scored: its own answers cannot judge it. `model` is the name by which a list price is found.
+
+    Of a `fields` task `accuracy` is that of whole records and `macro_f1` that over fields, of a `text` task the share of
+    acceptable texts and the mean token F1; `records`, `texts` and `writing` hold the rest.
     """
 
     name: str
@@ -94,6 +153,9 @@ class CandidateScore:
     confusions: tuple[Confusion, ...]
     failures: tuple[tuple[str, int], ...] = ()
     model: str = ""
+    records: RecordScore | None = None
+    texts: TextScore | None = None
+    writing: WritingScore | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +168,8 @@ class Comparison:
 
     Basis "teacher": the other side is the teacher's recorded answers, taken as right, so `difference` is minus the share
     of disagreement, non-inferior means "disagrees on at most `margin` of the items", and p_mcnemar and p_superior_holm
-    are NaN. `wording` is the verdict as people must read it.
+    are NaN. `wording` is the verdict as people must read it. `secondary` are paired differences of other scores (micro F1
+    of fields, ROUGE-L), described and not tested.
     """
 
     specialist: str
@@ -126,6 +189,7 @@ class Comparison:
     items_to_settle: int | None
     note: str = ""
     basis: Basis = "truth"
+    secondary: tuple[tuple[str, Estimate], ...] = ()
 
     @property
     def wording(self) -> str:
@@ -163,6 +227,7 @@ class Evaluation:
     n_judged: int = 0
     unseen_labels: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+    kind: OutputKind = OutputKind.LABEL
 
     @property
     def n_passing_failures(self) -> int:

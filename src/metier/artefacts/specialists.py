@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metier.artefacts.estimates import Estimate, Score
+from metier.artefacts.tasks import OutputKind
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,37 @@ class LearningCurve:
 
 
 @dataclass(frozen=True)
+class LanguageModel:
+    """What only a tuned language model has to say of itself.
+
+    `base_sha256` is that of the weights it started from, `conditions` the terms of their licence in a sentence, with an
+    address. Vocabulary sizes in tokens and parameters in numbers, before and after trimming; `vocabulary` is "trim" or
+    "keep" with the reason. `prompt_tokens_saved` a call, mean over the tune split: the instructions that the specialist
+    does not need to read (0 where they stay), `baking` says how that was decided. `builds` are the exported forms and their
+    sizes in bytes, `served` the one that answers; `parity` states how its answers differ from those of the training-time
+    model. `preference` says what preference tuning did and whether it was kept. Speeds are those of the training.
+    """
+
+    base_sha256: str
+    conditions: str
+    vocabulary: str
+    n_vocabulary_base: int
+    n_vocabulary: int
+    n_parameters_base: int
+    n_parameters: int
+    prompt_tokens_saved: Score
+    baking: str
+    method: str
+    examples_per_s: Score
+    tokens_per_s: Score
+    peak_memory_bytes: int
+    builds: tuple[tuple[str, int], ...]
+    served: str
+    parity: str
+    preference: str = ""
+
+
+@dataclass(frozen=True)
 class Card:
     """What the specialist is: for the report and the model card."""
 
@@ -52,6 +84,8 @@ class Card:
     tune_accuracy: Estimate
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    kind: OutputKind = OutputKind.LABEL
+    language_model: LanguageModel | None = None
 
 
 @dataclass(frozen=True)

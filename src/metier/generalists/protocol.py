@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from metier.artefacts.tasks import Template
+from metier.artefacts.tasks import OutputKind, Template
 from metier.progress import Progress, silent
 
 FailureKind = Literal[
@@ -21,6 +21,8 @@ FailureKind = Literal[
     "empty",
     "cut off",  # the token limit was reached before any answer
     "not a label",
+    "invalid",  # no JSON object that fits the schema
+    "degenerate",  # the token limit was reached, repeating itself
 ]
 NOT_ASKED: FailureKind = "not asked"
 
@@ -38,14 +40,20 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One item to answer with one of `labels`. `template` is the prompt the task has in the traffic, None where it has
-    none; `recorded` the answer that the traffic already holds."""
+    """One item to answer: with one of `labels`, with a record that fits `output_schema`, or with a text, as `kind` says.
+
+    `template` is the prompt the task has in the traffic, None where it has none; `recorded` the answer that the traffic
+    already holds; `shots` are worked examples (input, answer) to show before the item.
+    """
 
     id: str
     input: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     template: Template | None = None
     recorded: Recorded | None = None
+    kind: OutputKind = OutputKind.LABEL
+    output_schema: Mapping[str, Any] | None = None
+    shots: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from metier.students.base import Answers, EpochPoint, FitSummary, LabelledTexts, Option, Predictor, Student
+from metier.students.base import (
+    LABEL_TASK,
+    Answers,
+    EpochPoint,
+    FitSummary,
+    LabelledTexts,
+    Option,
+    Predictor,
+    Student,
+    TaskSpec,
+)
 from metier.students.encoder.student import EncoderStudent
 from metier.students.linear.student import LinearStudent
 
@@ -10,6 +20,7 @@ from metier.students.linear.student import LinearStudent
 STUDENTS: dict[str, Student] = {"linear": LinearStudent(), "encoder": EncoderStudent()}
 
 __all__ = [
+    "LABEL_TASK",
     "STUDENTS",
     "Answers",
     "EncoderStudent",
@@ -20,4 +31,5 @@ __all__ = [
     "Option",
     "Predictor",
     "Student",
+    "TaskSpec",
 ]

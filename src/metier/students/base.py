@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from metier.artefacts.tasks import OutputKind, Template
 from metier.errors import BadInput, NotEnoughData
 from metier.progress import Progress
 
@@ -47,18 +48,40 @@ class LabelledTexts:
 
 
 @dataclass(frozen=True)
+class TaskSpec:
+    """What is asked of a student: the kind of output, the JSON Schema of a record (`fields` only), and the prompt that the
+    frontier model gets for it, where the traffic has one."""
+
+    kind: OutputKind = OutputKind.LABEL
+    output_schema: Mapping[str, Any] | None = None
+    template: Template | None = None
+
+
+LABEL_TASK = TaskSpec()
+
+
+@dataclass(frozen=True)
 class Answers:
     """What a student says about n inputs over k classes.
 
-    labels (n,) object array of str. scores (n,) in [0, 1]: one figure that ranks the student's own mistakes, low for
-    foreign inputs too. ood_scores (n,): higher is more foreign. probabilities (n, k), rows sum to 1, columns in the
-    order of `classes_`; they are calibrated for inputs of the known classes and know nothing of foreignness.
+    labels (n,) object array of str: the answers. Of a `fields` task each is a record as canonical JSON
+    (`metrics.records.canonical`), of a `text` task the text. scores (n,) in [0, 1]: one figure that ranks the student's own
+    mistakes, low for foreign inputs too. ood_scores (n,): higher is more foreign. probabilities (n, k), rows sum to 1,
+    columns in the order of `classes_`; they are calibrated for inputs of the known classes and know nothing of foreignness.
+    Where the output is no label, k is 0.
+
+    Of students that write: `failures` (n,) says why an answer is none ("degenerate", "cut off", "invalid", "too long":
+    see `metrics.generation`), None where it is one; a failed answer keeps its text and has score 0. `input_tokens` and
+    `output_tokens` (n,) count what was read and written.
     """
 
     labels: LabelArray
     scores: FloatArray
     ood_scores: FloatArray
     probabilities: ProbabilityArray
+    failures: tuple[str | None, ...] | None = None
+    input_tokens: npt.NDArray[np.int64] | None = None
+    output_tokens: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +121,7 @@ class Predictor(Protocol):
 
     @property
     def classes_(self) -> tuple[str, ...]:
-        """The labels it can give, sorted."""
+        """The labels it can give, sorted; empty where its output is no label."""
         ...
 
     def predict(self, inputs: Sequence[str]) -> Answers:
@@ -114,6 +137,11 @@ class Student(Protocol):
         """The name it has in the registry."""
         ...
 
+    @property
+    def kinds(self) -> frozenset[OutputKind]:
+        """The kinds of output it can learn."""
+        ...
+
     def fit(
         self,
         train: LabelledTexts,
@@ -123,6 +151,7 @@ class Student(Protocol):
         seed: int,
         progress: Progress,
         options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,
     ) -> FitSummary:
         """Train, export into `folder` and write meta.json last.
 
@@ -140,6 +169,7 @@ class Student(Protocol):
         seed: int,
         progress: Progress,
         options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,
     ) -> float:
         """Train as `fit` does and give the accuracy on the tune split, without an export: a point of a learning curve.
 

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput, MissingExtra
 from metier.progress import Progress
 from metier.students.base import (
+    LABEL_TASK,
     FitSummary,
     LabelledTexts,
     Option,
+    TaskSpec,
     classes_of,
     label_places,
     merged_options,
@@ -73,6 +76,7 @@ class EncoderStudent:
     """See the module; `fit` and `load` keep the contract of `students.base.Student`."""
 
     name: str = "encoder"
+    kinds: frozenset[OutputKind] = frozenset({OutputKind.LABEL})
 
     def fit(
         self,
@@ -83,6 +87,7 @@ class EncoderStudent:
         seed: int,
         progress: Progress,
         options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,  # noqa: ARG002 - labels need no more than their texts
     ) -> FitSummary:
         """Fine-tune, export and calibrate; `options` override DEFAULTS.
 
@@ -106,6 +111,7 @@ class EncoderStudent:
         seed: int,
         progress: Progress,
         options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,  # noqa: ARG002 - labels need no more than their texts
     ) -> float:
         """Accuracy on the tune split of a training of its own, in float32; nothing is left in `folder`."""
         chosen = _checked(merged_options(options, DEFAULTS, self.name))

@@ -14,8 +14,19 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import log_softmax
 
+from metier.artefacts.tasks import OutputKind
 from metier.progress import Progress
-from metier.students.base import EpochPoint, FitSummary, LabelledTexts, Option, classes_of, label_places, merged_options
+from metier.students.base import (
+    LABEL_TASK,
+    EpochPoint,
+    FitSummary,
+    LabelledTexts,
+    Option,
+    TaskSpec,
+    classes_of,
+    label_places,
+    merged_options,
+)
 from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
 from metier.students.exports import (
     done_summary,
@@ -50,6 +61,7 @@ class LinearStudent:
     """See the module; `fit` and `load` keep the contract of `students.base.Student`."""
 
     name: str = "linear"
+    kinds: frozenset[OutputKind] = frozenset({OutputKind.LABEL})
 
     def fit(
         self,
@@ -60,6 +72,7 @@ class LinearStudent:
         seed: int,
         progress: Progress,
         options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,  # noqa: ARG002 - labels need no more than their texts
     ) -> FitSummary:
         """Train and export. Options: c (float), min_texts (int). It is done in seconds, so a kill means starting over."""
         chosen = merged_options(options, DEFAULTS, self.name)
@@ -80,6 +93,7 @@ class LinearStudent:
         seed: int,
         progress: Progress,
         options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,  # noqa: ARG002 - labels need no more than their texts
     ) -> float:
         """Accuracy on the tune split of a training of its own; nothing is left in `folder`."""
         accuracy = self.fit(train, tune, folder, seed=seed, progress=progress, options=options).tune_accuracy

@@ -1,0 +1,132 @@
+"""What the parts of the language-model student hand to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.students.base import EpochPoint
+
+FloatArray = npt.NDArray[np.float64]
+Finish = Literal["stop", "length", "loop", "too long"]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained model in Hugging Face layout: config.json, tokenizer.json, model.safetensors (bfloat16 or float32).
+
+    `name` is what the world calls it, `source` what the user wrote, `sha256` that of the weights as they were found,
+    `conditions` the licence's terms in a sentence with an address.
+    """
+
+    name: str
+    source: str
+    licence: str
+    conditions: str
+    sha256: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A model whose vocabulary was cut, or left as it was (`mode` "keep"), in Hugging Face layout, with `reason`.
+
+    Parameters are counted with tied matrices once. `kept` (n,) holds the base's id of every token, in the new order.
+    """
+
+    folder: Path
+    mode: Literal["trim", "keep"]
+    reason: str
+    n_vocabulary_base: int
+    n_vocabulary: int
+    n_parameters_base: int
+    n_parameters: int
+    kept: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt and its answer as token ids: the loss is on `ids[n_prompt:]`, which ends with the end-of-text token."""
+
+    ids: tuple[int, ...]
+    n_prompt: int
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A model that was tuned: `folder` in Hugging Face layout, an adapter merged in; `adapter` (peft's layout) alone, where
+    there is one. Losses in the curve are nats per answer token."""
+
+    folder: Path
+    adapter: Path | None
+    curve: tuple[EpochPoint, ...]
+    best_epoch: int
+    wall_s: float
+    examples_per_s: float
+    tokens_per_s: float
+    peak_memory_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer may be: anything, JSON that fits `schema`, or one of `labels`."""
+
+    schema: Mapping[str, Any] | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One answer. `logprobs` (n_output,) are the natural logarithms of the chosen tokens' probabilities, `pieces` their
+    texts; `label_probabilities` (k,) in the order of the constraint's labels, renormalised over them, where there are any.
+    `finish` "length": the token limit was reached; "loop": stopped by the guard; "too long": the prompt was not read."""
+
+    text: str
+    pieces: tuple[str, ...]
+    logprobs: FloatArray
+    finish: Finish
+    n_input: int
+    n_output: int
+    latency_s: float
+    label_probabilities: FloatArray | None = None
+
+
+class Writer(Protocol):
+    """Anything that writes answers to prompts: the served build, or the training-time model."""
+
+    def write(
+        self,
+        prompts: Sequence[str],
+        constraint: Constraint,
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Generated]:
+        """One answer a prompt, in order. `temperature` 0 is greedy. Prompts are plain text, special tokens written out."""
+        ...
+
+
+@dataclass(frozen=True)
+class PromptForm:
+    """How an input is written for the student: `prefix`, the input, `suffix`; then the answer follows, and `end`.
+
+    The texts are the model's own special tokens written out where a chat template asks for them. `is_baked`: the frontier
+    prompt's instructions are not in it.
+    """
+
+    prefix: str
+    suffix: str
+    end: str
+    is_baked: bool
+    notes: tuple[str, ...] = field(default=())
+
+    def write(self, text: str) -> str:
+        """The whole prompt for an input."""
+        return f"{self.prefix}{text}{self.suffix}"
