@@ -1,0 +1,1 @@
+"""Cut a model's vocabulary to what a task needs, and put it back."""
