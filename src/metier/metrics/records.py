@@ -8,10 +8,11 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from metier.metrics.notation import as_date, as_number, folded
+
 # A value that is not there, however it is written.
 _ABSENT: tuple[object, ...] = (None, "", [], {})
-_NOT_WORD = re.compile(r"[^\w]+")
-_NUMBER = re.compile(r"[^\d.,\-]")
+_WORD = re.compile(r"[^\W_]+")
 _FENCE = re.compile(r"^```[\w-]*\s*\n?(.*?)\n?\s*```$", re.DOTALL)
 
 
@@ -37,43 +38,62 @@ def canonical(record: Mapping[str, Any], schema: Mapping[str, Any] | None = None
 
 
 def is_absent(value: object) -> bool:
-    """Whether a value says that there is none: null, "", [] or {}."""
+    """Whether a value says that there is none: null, "", white space, [] or {}."""
+    if isinstance(value, str):
+        return not value.strip()
     return any(value == none and type(value) is type(none) for none in _ABSENT)
 
 
 def normalised(value: object) -> str:
     """A value without what people do not mean by it: Unicode form (NFKC), case, punctuation and white space.
 
-    Numbers, and strings that are numbers but for currency signs and the like, keep their decimal point: "RM 9.00" is
-    "9.00".
-    Lists are joined in sorted order, since an answer's order is not its meaning.
+    Dates and amounts are compared by what they mean, where that is certain (see `metrics.notation`). In other texts two
+    digits that stood apart stay apart: "No 1-2" is "NO. 1 2" and not "No 12". Lists are compared without regard to order,
+    a list of one value is that value, and what is absent within lists and objects is left out.
     """
+    if isinstance(value, list):
+        return _joined([form for item in value if (form := normalised(item))])
+    if isinstance(value, Mapping):
+        return _joined([json.dumps([str(key), form]) for key, item in value.items() if (form := normalised(item))])
     if is_absent(value):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
-        return "\n".join(sorted(normalised(item) for item in value))
-    if isinstance(value, Mapping):
-        return "\n".join(f"{key}\t{normalised(item)}" for key, item in sorted(value.items()))
-    text = unicodedata.normalize("NFKC", str(value)).casefold().strip()
-    number = as_number(text)
-    return number if number is not None else _NOT_WORD.sub("", text.replace("_", ""))
+    text = folded(str(value))
+    return as_date(text) or as_number(text) or squeezed(text) or text
 
 
-def as_number(text: str) -> str | None:
-    """The plain decimal in an amount such as "RM 1,234.50" ("1234.50"); None where the text is no amount."""
-    letters = sum(character.isalpha() for character in text)
-    if letters > 3 or not any(character.isdigit() for character in text):
-        return None
-    bare = _NUMBER.sub("", text)
-    match = re.fullmatch(r"(-?)(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?", bare)
-    return f"{match[1]}{match[2].replace(',', '')}{match[3] or ''}" if match and not text.count("/") else None
+def squeezed(text: str) -> str:
+    """The words of a folded text without anything between them, but for a space between two digits."""
+    return "".join(piece for piece, _ in squeezed_words(text))
+
+
+def squeezed_words(text: str) -> list[tuple[str, str]]:
+    """The words of a folded text: each as it stands in `squeezed` (a space before it where needed), and bare."""
+    pieces, before = [], ""
+    for word in _words(text):
+        pieces.append((f" {word}" if before[-1:].isdigit() and word[0].isdigit() else word, word))
+        before = word
+    return pieces
+
+
+def _words(text: str) -> list[str]:
+    """Runs of letters and digits. Marks belong to their letter: vowels of many scripts are written as marks."""
+    if text.isascii():
+        return _WORD.findall(text)
+    return "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text).split()
 
 
 def same_value(given: object, wanted: object) -> bool:
     """Whether two values are the same after normalisation; absent equals absent."""
     return normalised(given) == normalised(wanted)
+
+
+def identical(given: object, wanted: object) -> bool:
+    """Whether two values are written alike, character for character; absent equals absent."""
+    if is_absent(given) or is_absent(wanted):
+        return is_absent(given) and is_absent(wanted)
+    return json.dumps(given, sort_keys=True) == json.dumps(wanted, sort_keys=True)
 
 
 def same_record(given: str | None, wanted: str) -> bool:
@@ -82,3 +102,8 @@ def same_record(given: str | None, wanted: str) -> bool:
     if left is None or right is None:
         return False
     return all(same_value(left.get(key), right.get(key)) for key in {*left, *right})
+
+
+def _joined(forms: list[str]) -> str:
+    """One form as it is, several in sorted order."""
+    return forms[0] if len(forms) == 1 else json.dumps(sorted(forms)) if forms else ""
