@@ -53,3 +53,7 @@ class StoreAway(MetierError):
 
 class TrainingFailed(MetierError):
     """Training cannot go on (loss is not a number, no step lowers it); says at which step and what to change."""
+
+
+class ExportFailed(MetierError):
+    """A trained model cannot be written in the asked form, or answers worse in it than the declared margin allows."""

@@ -109,8 +109,27 @@ class Writer(Protocol):
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[Generated]:
-        """One answer a prompt, in order. `temperature` 0 is greedy. Prompts are plain text, special tokens written out."""
+        """One answer a prompt, in order. `temperature` 0 is greedy. Prompts are plain text, special tokens written out;
+        those in the input of a `Prompt` are read as plain text."""
         ...
+
+
+class Prompt(str):
+    """A prompt that knows where its input lies, `[start:stop]`: what looks like a special token there is plain text.
+
+    Any other operation of `str` gives a plain string, whose special tokens count wherever they stand.
+    """
+
+    start: int
+    stop: int
+
+    def __new__(cls, prefix: str, text: str, suffix: str) -> Prompt:
+        self = super().__new__(cls, f"{prefix}{text}{suffix}")
+        self.start, self.stop = len(prefix), len(prefix) + len(text)
+        return self
+
+    def __getnewargs__(self) -> tuple[str, str, str]:
+        return self[: self.start], self[self.start : self.stop], self[self.stop :]
 
 
 @dataclass(frozen=True)
@@ -127,6 +146,6 @@ class PromptForm:
     is_baked: bool
     notes: tuple[str, ...] = field(default=())
 
-    def write(self, text: str) -> str:
+    def write(self, text: str) -> Prompt:
         """The whole prompt for an input."""
-        return f"{self.prefix}{text}{self.suffix}"
+        return Prompt(self.prefix, text, self.suffix)
