@@ -1,0 +1,97 @@
+"""Prompts and answers as token ids: the same at training and at run time, whatever stands in the input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metier.errors import BadArtefact, BadInput
+from metier.students.lm.parts import Encoded, PromptForm
+from metier.students.lm.prompts import load_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Coder:
+    """A tokenizer with one prompt form, its constant parts already as ids.
+
+    The parts of a prompt and the answer are tokenised each by itself, so that where one ends does not depend on what
+    follows. Special tokens are read in the form's own texts alone: an input or an answer that holds "<eos>" holds these
+    five characters. Nothing is ever cut. Safe to use from several threads.
+    """
+
+    tokenizer: Tokenizer
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    end: int
+
+    def prompts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The ids of each input's whole prompt."""
+        return [(*self.prefix, *ids, *self.suffix) for ids in self._plain(texts)]
+
+    def prompt(self, text: str) -> tuple[int, ...]:
+        """The ids of one input's whole prompt."""
+        return self.prompts([text])[0]
+
+    def encode(self, texts: Sequence[str], answers: Sequence[str]) -> list[Encoded]:
+        """Prompts with their answers, each closed by the end-of-text token."""
+        if len(texts) != len(answers):
+            raise BadInput(f"{len(texts)} inputs but {len(answers)} answers: give one for each input.")
+        written = self._plain(answers)
+        return [
+            Encoded((*prompt, *answer, self.end), len(prompt))
+            for prompt, answer in zip(self.prompts(texts), written, strict=True)
+        ]
+
+    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
+        return [found.ids for found in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+
+def coder_for(tokenizer: Tokenizer | Path, form: PromptForm) -> Coder:
+    """The coder of a form; `tokenizer` may be a model's folder or its tokenizer.json.
+
+    From here on the tokenizer reads special tokens in no text; it is not to be used for other ends. Raises BadArtefact
+    where the form's end is no token of this vocabulary.
+    """
+    known = load_tokenizer(tokenizer) if isinstance(tokenizer, Path) else tokenizer
+    known.encode_special_tokens = True
+    known.no_truncation()
+    known.no_padding()
+    end = known.token_to_id(form.end)
+    if end is None:
+        raise BadArtefact(f"The vocabulary has no token {form.end!r} to end an answer with.")
+    return Coder(known, _marked(known, form.prefix), _marked(known, form.suffix), end)
+
+
+def encode(tokenizer: Tokenizer | Path, form: PromptForm, text: str, answer: str) -> Encoded:
+    """One prompt with its answer; for many, `coder_for` once and `Coder.encode`."""
+    return coder_for(tokenizer, form).encode([text], [answer])[0]
+
+
+def fitting(encoded: Sequence[Encoded], n_context: int) -> tuple[list[int], list[int]]:
+    """The places of those of at most `n_context` tokens, answer included, and of those that are longer: to be counted and
+    named by whoever leaves them out, since a prompt that was cut would teach answers to what was not read."""
+    places = range(len(encoded))
+    return (
+        [i for i in places if len(encoded[i].ids) <= n_context],
+        [i for i in places if len(encoded[i].ids) > n_context],
+    )
+
+
+def _marked(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    """The ids of a text of ours, in which special tokens written out are those tokens."""
+    specials = {token.content: place for place, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    longest_first = sorted(specials, key=len, reverse=True)
+    parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text) if specials else [text]
+    ids: list[int] = []
+    for part in parts:
+        if part in specials:
+            ids.append(specials[part])
+        elif part:
+            ids.extend(tokenizer.encode(part, add_special_tokens=False).ids)
+    return tuple(ids)
