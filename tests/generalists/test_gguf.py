@@ -63,7 +63,7 @@ def test_a_real_model_answers_with_labels_only_and_once(tmp_path):
         assert answer.input_tokens > 10
         assert answer.latency_s > 0
         assert answer.cost_usd == 0.0
-    assert (third.text, third.failure) == (None, "rejected")
+    assert (third.text, third.failure) == (None, "too long")
     assert [answer.cached for answer in generalist.answer(asked[:2])] == [True, True]
 
 

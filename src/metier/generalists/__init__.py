@@ -3,6 +3,7 @@
 from metier.generalists.backends import GENERALISTS, make_generalist
 from metier.generalists.protocol import NOT_ASKED, FailureKind, Generalist, GeneralistAnswer, Question, Recorded
 from metier.generalists.settings import GeneralistSettings
+from metier.generalists.shots import shots_from
 
 __all__ = [
     "GENERALISTS",
@@ -14,4 +15,5 @@ __all__ = [
     "Question",
     "Recorded",
     "make_generalist",
+    "shots_from",
 ]

@@ -19,6 +19,7 @@ from metier.generalists.prices import ListPrice, list_price
 from metier.generalists.protocol import Generalist
 from metier.generalists.replay import Replay, load_replay
 from metier.generalists.settings import GeneralistSettings
+from metier.generalists.shots import shots_from
 from metier.generalists.simulated import Simulated
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -105,6 +106,7 @@ def _openai(settings: GeneralistSettings, around: Surroundings) -> OpenAICompati
         budget_usd=settings.budget_usd,
         max_output_tokens=settings.max_output_tokens,
         cache_path=around.cache_path,
+        shots=shots_from(around.dataset, settings.shots, around.seed),
     )
 
 
@@ -127,6 +129,10 @@ def _gguf(settings: GeneralistSettings, around: Surroundings) -> LocalGguf:
         model=settings.model or Path(settings.path).stem,
         prompt=settings.prompt,
         cache_path=around.cache_path,
+        shots=shots_from(around.dataset, settings.shots, around.seed),
+        max_output_tokens=settings.max_output_tokens,
+        context_tokens=settings.context_tokens,
+        threads=settings.threads,
     )
 
 

@@ -1,40 +1,53 @@
-"""gguf: a local model file answered by llama.cpp in this process, held to the task's labels by a grammar."""
+"""gguf: a local model file answered by llama.cpp in this process, held to the task's labels or schema by a grammar."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metier.artefacts.tasks import OutputKind
 from metier.errors import GeneralistFailed, MissingExtra
 from metier.generalists.cache import open_cache, request_key
 from metier.generalists.prompts import Message, messages_for
 from metier.generalists.protocol import GeneralistAnswer, Question
-from metier.generalists.replies import read_body
+from metier.generalists.reading import check_schemas, read_answer
+from metier.generalists.replies import Reply, read_body, read_status
+from metier.generalists.shots import Shot
 from metier.progress import Progress, silent
 
-# llama.cpp stops a label's grammar by itself; this bounds what a broken model can do.
-_MAX_TOKENS = 256
-_CONTEXT_TOKENS = 4096
+CONTEXT_TOKENS = 8192
+MAX_TOKENS = 512
 _QUIET = -1
+# Of several samples the first is the model's best answer; the others are drawn at this temperature where none is given.
+_SAMPLING_TEMPERATURE = 0.8
+# Records are written on one line: spaces and line breaks between the keys are tokens that take as long as any other.
+_SPACE_RULE = re.compile(r"^space ::= .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class LocalGguf:
     """Answers with the GGUF model in `path`: greedy decoding, one item at a time, no bill (`cost_usd` is 0).
 
-    Every answer is one of the question's labels. Needs the `[lm]` extra.
+    Every label is one of the question's, every record is written under its schema's grammar. `shots` are worked examples
+    shown before every question that has none of its own; what stands before the item is read once and kept. `threads` 0
+    means all cores but one. Needs the `[lm]` extra.
     """
 
     path: Path
     model: str
     prompt: str = ""
     cache_path: Path | None = None
+    shots: tuple[Shot, ...] = ()
+    max_output_tokens: int = MAX_TOKENS
+    context_tokens: int = CONTEXT_TOKENS
+    threads: int = 0
     caveat: str = ""
 
     @property
@@ -43,31 +56,75 @@ class LocalGguf:
 
     @property
     def condition(self) -> str:
-        return "one answer at a time, llama.cpp in this process, loaded"
+        cores = "one thread" if self.n_threads == 1 else f"{self.n_threads} threads"
+        return (
+            f"one answer at a time, {cores}, llama.cpp in this process, loaded, what all prompts begin with read before"
+        )
+
+    @property
+    def n_threads(self) -> int:
+        """The threads that answer. They wait for each other by spinning: one too many on a busy machine costs tenfold."""
+        return self.threads or max(1, (os.cpu_count() or 2) - 1)
 
     def answer(self, questions: Sequence[Question], *, progress: Progress = silent) -> list[GeneralistAnswer]:
         """One answer a question; only those not in the cache load the model. Raises MissingExtra, GeneralistFailed."""
         if not self.path.is_file():
             raise GeneralistFailed(f"no model file at {self.path}; set path in [generalist] to a GGUF file")
+        check_schemas(questions)
         digest = _digest(self.path)
-        parameters = {"grammar": "labels", "max_tokens": _MAX_TOKENS, "context": _CONTEXT_TOKENS}
-        messages = {question.id: messages_for(question, self.prompt) for question in questions}
-        keys = {
-            question.id: request_key("gguf", digest, messages[question.id], {**parameters, "labels": question.labels})
-            for question in questions
-        }
+        messages = {question.id: messages_for(question, self.prompt, self.shots) for question in questions}
+        keys = {one.id: request_key("gguf", digest, messages[one.id], self._parameters(one)) for one in questions}
         with open_cache(self.cache_path) as cache:
             answers = cache.get(keys)
             todo = [question for question in questions if question.id not in answers]
-            server = _load(self.path) if todo else None
+            server = _load(self) if todo else None
+            if todo:
+                self._warm_up(server, todo[0])
             for done, question in enumerate(todo, start=len(answers)):
                 progress(f"Asking {self.model}", done, len(questions))
-                answer = _ask(server, question, messages[question.id])
+                answer = _answer(question, *_complete(server, self._request(question, messages[question.id])))
                 answers[question.id] = answer
                 if answer.text is not None:
                     cache.keep(keys[question.id], self.model, answer)
         progress(f"Asking {self.model}", len(questions), len(questions))
-        return [answers[question.id] for question in questions]
+        return [read_answer(question, answers[question.id]) for question in questions]
+
+    def _parameters(self, question: Question) -> dict[str, Any]:
+        """What shapes an answer besides the messages, and the threads that its latency was measured with."""
+        return {
+            "kind": question.kind.value,
+            "labels": question.labels if question.kind is OutputKind.LABEL else (),
+            "schema": question.output_schema if question.kind is OutputKind.FIELDS else None,
+            "max_tokens": self.max_output_tokens,
+            "context": self.context_tokens,
+            "threads": self.n_threads,
+            "sample": question.sample,
+            "temperature": _temperature(question),
+        }
+
+    def _request(self, question: Question, messages: list[Message]) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "messages": messages,
+            "temperature": _temperature(question),
+            "seed": question.sample,
+            "max_tokens": self.max_output_tokens,
+            "cache_prompt": True,
+            # Models that think aloud first would be stopped by the grammar; ask for the bare answer.
+            "chat_template_kwargs": {"enable_thinking": False},
+        }
+        if question.kind is OutputKind.LABEL:
+            request["grammar"] = labels_grammar(question.labels)
+        elif question.kind is OutputKind.FIELDS:
+            request["grammar"] = record_grammar(question.output_schema or {})
+        return request
+
+    def _warm_up(self, server: Any, question: Question) -> None:
+        """Read what all prompts begin with, and touch the weights, before anything is timed."""
+        blank = Question(
+            question.id, "-", question.labels, question.template, None, question.kind, question.output_schema,
+            question.shots, question.instruction,
+        )  # fmt: skip
+        _complete(server, {**self._request(blank, messages_for(blank, self.prompt, self.shots)), "max_tokens": 1})
 
 
 def labels_grammar(labels: Sequence[str]) -> str:
@@ -76,45 +133,64 @@ def labels_grammar(labels: Sequence[str]) -> str:
     return "root ::= " + " | ".join(json.dumps(label, ensure_ascii=False) for label in labels)
 
 
-def _ask(server: Any, question: Question, messages: list[Message]) -> GeneralistAnswer:
-    request = {
-        "messages": messages,
-        "temperature": 0.0,
-        "max_tokens": _MAX_TOKENS,
-        "grammar": labels_grammar(question.labels),
-        # Models that think aloud first would be stopped by the grammar; ask for the bare answer.
-        "chat_template_kwargs": {"enable_thinking": False},
-    }
+def record_grammar(schema: Mapping[str, Any]) -> str:
+    """A GBNF grammar of the JSON objects that fit a schema, on one line; of any JSON object where llama.cpp cannot express
+    the schema, which the reading of the answer then checks alone."""
+    import xllamacpp
+
+    try:
+        grammar = str(xllamacpp.json_schema_to_grammar(json.dumps(schema)))
+    except (RuntimeError, ValueError):
+        grammar = str(xllamacpp.json_schema_to_grammar('{"type": "object"}'))
+    return _SPACE_RULE.sub('space ::= " "?', grammar)
+
+
+def _temperature(question: Question) -> float:
+    if question.temperature is not None:
+        return question.temperature
+    return _SAMPLING_TEMPERATURE if question.sample else 0.0
+
+
+def _complete(server: Any, request: dict[str, Any]) -> tuple[Reply, float]:
+    """The reply, and the seconds it took."""
     started = time.perf_counter()
     try:
         result = server.handle_chat_completions(request)
-    except RuntimeError:
-        return GeneralistAnswer(question.id, None, "rejected", cost_usd=0.0)
+    except RuntimeError as error:
+        return read_status(400, None, str(error), None, 0.0), 0.0
     latency_s = time.perf_counter() - started
     if "error" in result:
-        return GeneralistAnswer(question.id, None, "rejected", cost_usd=0.0)
-    reply = read_body(json.dumps(result))
+        said = result["error"]
+        return read_status(400, str(said.get("type")), str(said.get("message")), None, 0.0), latency_s
+    return read_body(json.dumps(result)), latency_s
+
+
+def _answer(question: Question, reply: Reply, latency_s: float) -> GeneralistAnswer:
+    if reply.text is None and not reply.final:
+        return GeneralistAnswer(question.id, None, reply.failure, cost_usd=0.0)
+    failure = "cut off" if reply.hit_limit else reply.failure
     return GeneralistAnswer(
-        question.id, reply.text, reply.failure, reply.input_tokens, reply.output_tokens, latency_s, cost_usd=0.0
+        question.id, reply.text, failure, reply.input_tokens, reply.output_tokens, latency_s, cost_usd=0.0
     )
 
 
-def _load(path: Path) -> Any:
+def _load(settings: LocalGguf) -> Any:
     try:
         import xllamacpp
     except ImportError:
         raise MissingExtra("lm", "a local GGUF model") from None
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(path)
-    parameters.n_ctx = _CONTEXT_TOKENS
+    parameters.model.path = str(settings.path)
+    parameters.n_ctx = settings.context_tokens
     parameters.n_parallel = 1
     parameters.verbosity = _QUIET
-    # Its threads wait for each other by spinning: one too many on a busy machine costs tenfold, one too few little.
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) - 1)
+    # Copies of earlier prompts would be made at every call and may fill gigabytes; the prefix stays without them.
+    parameters.cache_ram_mib = 0
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = settings.n_threads
     try:
         return xllamacpp.Server(parameters)
     except RuntimeError as error:
-        raise GeneralistFailed(f"{path}: llama.cpp cannot load this file as a GGUF model: {error}") from error
+        raise GeneralistFailed(f"{settings.path}: llama.cpp cannot load this file as a GGUF model: {error}") from error
 
 
 def _digest(path: Path) -> str:

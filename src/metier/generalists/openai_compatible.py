@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from metier.artefacts.tasks import OutputKind
 from metier.errors import GeneralistFailed
-from metier.generalists.budget import Budget, most_input_tokens
+from metier.generalists.budget import Budget, Ledger, most_input_tokens
 from metier.generalists.cache import AnswerCache, open_cache, request_key
+from metier.generalists.formats import Mode, modes_for, response_format, shown
 from metier.generalists.prices import ListPrice
 from metier.generalists.prompts import Message, messages_for
 from metier.generalists.protocol import GeneralistAnswer, Question, not_asked
+from metier.generalists.reading import check_schemas, read_answer
 from metier.generalists.replies import Reply, read_body, read_status
 from metier.generalists.retries import LONGEST_WAIT_S, backoff_s, retry_after_s
+from metier.generalists.shots import Shot
 from metier.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -33,7 +37,11 @@ _HOPELESS_ATTEMPTS = 40
 
 @dataclass(frozen=True)
 class OpenAICompatible:
-    """Asks `model` at `base_url`. The key is never shown: not in repr, logs, errors, answers or the cache."""
+    """Asks `model` at `base_url`. The key is never shown: not in repr, logs, errors, answers or the cache.
+
+    `shots` are worked examples shown before every question that has none of its own. Records are asked for by their
+    schema; see `metier.generalists.formats` for what a server gets that refuses that.
+    """
 
     model: str
     price: ListPrice
@@ -47,7 +55,9 @@ class OpenAICompatible:
     max_output_tokens: int = 512
     cache_path: Path | None = None
     backoff_first_s: float = 0.5
+    shots: tuple[Shot, ...] = ()
     caveat: str = ""
+    _ledger: Ledger = field(default_factory=Ledger, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -71,22 +81,27 @@ class OpenAICompatible:
     async def _answer_all(self, questions: Sequence[Question], progress: Progress) -> list[GeneralistAnswer]:
         from openai import AsyncOpenAI
 
-        parameters = {_limit_name(self.server): self.max_output_tokens}
-        requests = [_request(self, question, parameters) for question in questions]
+        check_schemas(questions)
+        requests = [_request(self, question) for question in questions]
         keys = {request.question.id: request.key for request in requests}
         with open_cache(self.cache_path) as cache:
             answers = cache.get(keys)
             todo = list({request.key: request for request in requests if request.question.id not in answers}.values())
-            budget = Budget(self.budget_usd, cache.spent_usd(list(keys.values())))
-            client = AsyncOpenAI(
-                api_key=self.key, base_url=self.base_url or OPENAI_URL, max_retries=0, timeout=self.timeout_s
-            )
-            async with client:
-                asking = _Asking(self, client, cache, budget, parameters, hopeful=bool(answers))
-                bought = await asking.ask_all(todo, len(answers), len(requests), progress)
+            with self._ledger.budget(
+                self.budget_usd, keys.values(), cache, is_kept=self.cache_path is not None
+            ) as budget:
+                client = AsyncOpenAI(
+                    api_key=self.key, base_url=self.base_url or OPENAI_URL, max_retries=0, timeout=self.timeout_s
+                )
+                async with client:
+                    asking = _Asking(self, client, cache, budget, hopeful=bool(answers))
+                    bought = await asking.ask_all(todo, len(answers), len(requests), progress)
         by_key = {request.key: answer for request, answer in zip(todo, bought, strict=True)}
         return [
-            answers.get(request.question.id) or replace(by_key[request.key], id=request.question.id)
+            read_answer(
+                request.question,
+                answers.get(request.question.id) or replace(by_key[request.key], id=request.question.id),
+            )
             for request in requests
         ]
 
@@ -108,9 +123,18 @@ def read_key(environ: Mapping[str, str], variable: str, base_url: str) -> str:
 
 @dataclass(frozen=True)
 class _Request:
+    """What is asked: `parameters` besides the messages, and the key of both in the cache. The key does not tell how the
+    form of the answer is demanded, so that an answer stays bought when a server learns or unlearns a way."""
+
     question: Question
     messages: list[Message]
+    parameters: Mapping[str, Any]
     key: str
+
+    @property
+    def schema(self) -> Mapping[str, Any] | None:
+        """The schema that the answer is to fit; None where none is demanded."""
+        return (self.question.output_schema or None) if self.question.kind is OutputKind.FIELDS else None
 
 
 class _Asking:
@@ -122,7 +146,6 @@ class _Asking:
         client: AsyncOpenAI,
         cache: AnswerCache,
         budget: Budget,
-        parameters: Mapping[str, Any],
         *,
         hopeful: bool,
     ) -> None:
@@ -130,8 +153,9 @@ class _Asking:
         self._client = client
         self._cache = cache
         self._budget = budget
-        self._parameters = dict(parameters)
         self._rng = random.Random()
+        self._refused: set[Mode] = set()
+        self._accepted: set[Mode] = set()
         self._not_before = 0.0
         self._hopeful = hopeful
         self._n_lost = 0
@@ -161,36 +185,57 @@ class _Asking:
         return [answer for answer in answers if answer is not None]
 
     async def _ask(self, request: _Request) -> GeneralistAnswer:
+        """The answer, in the most binding form that the server takes. A form is given up for the whole run only when
+        another one was taken in its place: else it is the request itself that was refused."""
         answer = not_asked(request.question)
-        for attempt in range(1, self._settings.max_retries + 2):
-            await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
-            bought = await self._attempt(request, attempt)
-            if bought is None:
-                return answer
-            answer, reply = bought
-            if not reply.passing:
-                return answer
-            if attempt <= self._settings.max_retries:
-                await self._wait(attempt, reply)
+        tried: list[Mode] = []
+        for mode in self._modes(request):
+            answer, reply = await self._ask_in(request, mode)
+            if reply is None or not reply.bad_form or mode in self._accepted:
+                break
+            tried.append(mode)
+        if answer.failure is None and request.schema:
+            self._accepted.add(mode)
+            self._refused.update(tried)
         return answer
 
-    async def _attempt(self, request: _Request, attempt: int) -> tuple[GeneralistAnswer, Reply] | None:
+    def _modes(self, request: _Request) -> tuple[Mode, ...]:
+        if request.schema is None:
+            return ("plain",)
+        return tuple(mode for mode in modes_for(request.schema) if mode not in self._refused)
+
+    async def _ask_in(self, request: _Request, mode: Mode) -> tuple[GeneralistAnswer, Reply | None]:
+        """The answer and the last reply; None where the budget did not allow to ask."""
+        answer, reply = not_asked(request.question), None
+        for attempt in range(1, self._settings.max_retries + 2):
+            await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
+            bought = await self._attempt(request, mode, attempt)
+            if bought is None:
+                return answer, None
+            answer, reply = bought
+            if not reply.passing:
+                return answer, reply
+            if attempt <= self._settings.max_retries:
+                await self._wait(attempt, reply)
+        return answer, reply
+
+    async def _attempt(self, request: _Request, mode: Mode, attempt: int) -> tuple[GeneralistAnswer, Reply] | None:
         """One paid call, kept at once; None where the budget does not allow it."""
         price = self._settings.price
-        worst = price.cost_usd(most_input_tokens(request.messages), self._settings.max_output_tokens)
+        worst = price.cost_usd(most_input_tokens(request.messages, request.schema), self._settings.max_output_tokens)
         if not await self._budget.reserve(worst):
             return None
         row = self._cache.start_attempt(request.key, worst)
         cost: float | None = worst
         try:
             started = time.perf_counter()
-            reply = await self._call(request)
+            reply = await self._call(request, mode)
             latency_s = time.perf_counter() - started
             cost = self._cost(reply)
             answer = GeneralistAnswer(
                 request.question.id,
                 reply.text,
-                reply.failure,
+                "cut off" if reply.hit_limit else reply.failure,
                 reply.input_tokens,
                 reply.output_tokens,
                 latency_s if reply.final else None,
@@ -205,7 +250,7 @@ class _Asking:
         self._check_hope(reply)
         return answer, reply
 
-    async def _call(self, request: _Request) -> Reply:
+    async def _call(self, request: _Request, mode: Mode) -> Reply:
         import httpx2
         from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
@@ -213,9 +258,7 @@ class _Asking:
             # The client's own timeout is between bytes; a server that trickles would never meet it.
             async with asyncio.timeout(self._settings.timeout_s):
                 raw = await self._client.chat.completions.with_raw_response.create(
-                    model=self._settings.model,
-                    messages=request.messages,  # type: ignore[arg-type]
-                    **self._parameters,
+                    model=self._settings.model, **_body(request, mode)
                 )
             return read_body(self._without_key(raw.http_response.text))
         except (TimeoutError, APITimeoutError):
@@ -269,9 +312,26 @@ class _Asking:
         return text if self._settings.key == _NO_KEY else text.replace(self._settings.key, "[key]")
 
 
-def _request(settings: OpenAICompatible, question: Question, parameters: Mapping[str, Any]) -> _Request:
-    messages = messages_for(question, settings.prompt)
-    return _Request(question, messages, request_key(settings.server, settings.model, messages, parameters))
+def _request(settings: OpenAICompatible, question: Question) -> _Request:
+    messages = messages_for(question, settings.prompt, settings.shots)
+    parameters: dict[str, Any] = {_limit_name(settings.server): settings.max_output_tokens}
+    if question.temperature is not None:
+        parameters["temperature"] = question.temperature
+    shaped = dict(parameters)
+    if question.kind is not OutputKind.LABEL:
+        shaped |= {"kind": question.kind.value, "schema": question.output_schema}
+    if question.sample:
+        shaped["sample"] = question.sample
+    return _Request(question, messages, parameters, request_key(settings.server, settings.model, messages, shaped))
+
+
+def _body(request: _Request, mode: Mode) -> dict[str, Any]:
+    """The request's body, less the model."""
+    if request.schema is None:
+        return {"messages": request.messages, **request.parameters}
+    form = response_format(mode, request.schema)
+    messages = shown(request.messages, request.schema, mode)
+    return {"messages": messages, **request.parameters, **({"response_format": form} if form else {})}
 
 
 def _limit_name(server: str) -> str:

@@ -19,7 +19,8 @@ FailureKind = Literal[
     "unreadable reply",  # a success by its status, but not a chat completion
     "refusal",
     "empty",
-    "cut off",  # the token limit was reached before any answer
+    "cut off",  # the token limit was reached before the answer was whole
+    "too long",  # the prompt does not fit the model's context
     "not a label",
     "invalid",  # no JSON object that fits the schema
     "degenerate",  # the token limit was reached, repeating itself
@@ -43,7 +44,9 @@ class Question:
     """One item to answer: with one of `labels`, with a record that fits `output_schema`, or with a text, as `kind` says.
 
     `template` is the prompt the task has in the traffic, None where it has none; `recorded` the answer that the traffic
-    already holds; `shots` are worked examples (input, answer) to show before the item.
+    already holds; `shots` are worked examples (input, answer) to show before the item, those of the generalist where there
+    are none. `instruction` says what to do with the input, in place of the task's prompt. `sample` numbers several answers
+    to one question, which are bought one by one; `temperature` is that of the model's choice, None meaning its own.
     """
 
     id: str
@@ -54,6 +57,9 @@ class Question:
     kind: OutputKind = OutputKind.LABEL
     output_schema: Mapping[str, Any] | None = None
     shots: tuple[tuple[str, str], ...] = ()
+    instruction: str = ""
+    sample: int = 0
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,7 @@ class Generalist(Protocol):
     def answer(self, questions: Sequence[Question], *, progress: Progress = silent) -> list[GeneralistAnswer]:
         """One answer a question, in their order; what could not be answered says why in `failure`.
 
+        A record comes as canonical JSON that fits the question's schema. A budget holds over all calls of one generalist.
         Raises GeneralistFailed when asking on is pointless (refused key, unknown model, unreachable server).
         """
         ...

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from metier.errors import BadInput
 from metier.generalists.protocol import GeneralistAnswer, Question, Recorded, not_asked
+from metier.generalists.reading import check_schemas, read_answer
 from metier.progress import Progress, silent
 
 # What files of recorded answers call their columns, first match wins.
@@ -36,7 +37,8 @@ class Replay:
         return self.model or "recorded answers"
 
     def answer(self, questions: Sequence[Question], *, progress: Progress = silent) -> list[GeneralistAnswer]:
-        answers = [_replayed(question, self._find(question)) for question in questions]
+        check_schemas(questions)
+        answers = [read_answer(question, _replayed(question, self._find(question))) for question in questions]
         progress("Reading recorded answers", len(answers), len(answers))
         return answers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,10 @@ from metier.generalists.protocol import FailureKind
 
 # Error codes of refusals that some servers send as a 400 (OpenAI, Azure).
 _REFUSAL_CODES = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
+# How servers say that a prompt does not fit (OpenAI, vLLM, llama.cpp, Anthropic's compatible endpoint).
+_TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
+_TOO_LONG = re.compile(r"context (?:length|window|size)|maximum context|prompt is too long", re.IGNORECASE)
+_FORM_STATUS = frozenset({400, 422})
 _PASSING_STATUS = frozenset({408, 409, 425})
 _FATAL_STATUS = {
     401: "the server refused the key",
@@ -22,7 +27,8 @@ _FATAL_STATUS = {
 @dataclass(frozen=True)
 class Reply:
     """Either `text` or `failure`. `passing`: asking again may help. `billed` False: the server charges nothing for it.
-    `fatal` says why asking on, about anything, is pointless."""
+    `fatal` says why asking on, about anything, is pointless. `hit_limit`: the token limit ended the text. `bad_form`: the
+    server refuses the request as it was written, so that writing it otherwise may help."""
 
     text: str | None = None
     failure: FailureKind | None = None
@@ -32,6 +38,8 @@ class Reply:
     billed: bool = True
     wait_s: float | None = None
     fatal: str = ""
+    hit_limit: bool = False
+    bad_form: bool = False
 
     @property
     def final(self) -> bool:
@@ -57,7 +65,7 @@ def read_body(body: str) -> Reply:
         return Reply(None, "refusal", *tokens)
     text = _text(message.get("content"))
     if text.strip():
-        return Reply(text, None, *tokens)
+        return Reply(text, None, *tokens, hit_limit=finish == "length")
     return Reply(None, "cut off" if finish == "length" else "empty", *tokens)
 
 
@@ -75,8 +83,11 @@ def read_status(status: int, code: str | None, message: str, wait_s: float | Non
         return Reply(failure="rate limited", passing=True, billed=False, wait_s=wait_s, fatal=fatal)
     if status >= 500 or status in _PASSING_STATUS:
         return Reply(failure="server error", passing=True, billed=False, wait_s=wait_s)
-    refused = code is not None and code.lower() in _REFUSAL_CODES
-    return Reply(failure="refusal" if refused else "rejected", billed=False)
+    if code is not None and code.lower() in _REFUSAL_CODES:
+        return Reply(failure="refusal", billed=False)
+    if (code is not None and code.lower() in _TOO_LONG_CODES) or _TOO_LONG.search(message):
+        return Reply(failure="too long", billed=False)
+    return Reply(failure="rejected", billed=False, bad_form=status in _FORM_STATUS)
 
 
 def _first(choices: object) -> dict[str, Any] | None:

@@ -23,8 +23,11 @@ class GeneralistSettings(BaseModel):
     path: str = Field("", description="File of recorded answers (replay: JSONL or CSV) or of the model (gguf).")
     prompt: str = Field(
         "",
-        description="Instruction with {input} and {labels}; empty means the task's own prompt from the traffic, "
-        "else a plain one.",
+        description="Instruction with {input}, and {labels} or {schema}; empty means the task's own prompt from the "
+        "traffic, else a plain one.",
+    )
+    shots: int = Field(
+        0, ge=0, le=16, description="Worked examples shown before every item: drawn once from train, the same for all."
     )
     max_concurrency: int = Field(8, ge=1, le=256, description="Most calls under way at once.")
     timeout_s: float = Field(60.0, gt=0, description="Seconds one call may take.")
@@ -37,6 +40,10 @@ class GeneralistSettings(BaseModel):
         description="Most US dollars the answers for one task may cost, over all runs; the rest is not asked.",
     )
     max_output_tokens: int = Field(512, ge=1, description="Most tokens an answer may have, thinking included.")
+    context_tokens: int = Field(
+        8192, ge=256, le=1_048_576, description="Most tokens of prompt and answer together (gguf)."
+    )
+    threads: int = Field(0, ge=0, le=1024, description="Cores that answer (gguf); 0 means all but one.")
     input_usd_per_million: float | None = Field(
         None, ge=0, description="Price of a million input tokens; not set means the list price of the model."
     )
