@@ -16,6 +16,7 @@ from metier.artefacts.tasks import OutputKind, Template, TemplateMessage
 from metier.errors import BadArtefact, BadInput
 from metier.students.base import TaskSpec
 from metier.students.lm.coding import coder_for, encode, fitting
+from metier.students.lm.engine.segments import encode_prompt
 from metier.students.lm.parts import Encoded, PromptForm
 from metier.students.lm.prompts import (
     baked_form,
@@ -24,7 +25,6 @@ from metier.students.lm.prompts import (
     full_form,
     has_instructions,
     load_tokenizer,
-    texts_read,
 )
 
 TEMPLATE = Template(
@@ -81,17 +81,21 @@ CHAT = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
 def test_base_model_reads_plain_text_with_its_own_first_token(tmp_path: Path) -> None:
     folder = base(tmp_path, PLAIN, bos="<bos>")
     baked, full = baked_form(TASK, folder), full_form(TASK, folder)
-    assert baked == PromptForm("<bos>", "\n\n### Answer\n", "<eos>", is_baked=True)
+    assert baked == PromptForm("", "\n\n### Answer\n", "<eos>", is_baked=True)
     assert full.write("MILK 2.00") == (
-        "<bos>### Instructions\nExtract the fields.\n\n### Input\nReceipt:\nMILK 2.00\nNow.\n\n### Answer\n"
+        "### Instructions\nExtract the fields.\n\n### Input\nReceipt:\nMILK 2.00\nNow.\n\n### Answer\n"
     )
     assert not full.is_baked
     assert has_instructions(full, baked)
 
 
-def test_configuration_may_ask_for_or_forbid_the_first_token(tmp_path: Path) -> None:
-    assert baked_form(TASK, base(tmp_path, {**PLAIN, "add_bos_token": True})).prefix == "<bos>"
-    assert baked_form(TASK, base(tmp_path, {**PLAIN, "add_bos_token": False}, bos="<bos>")).prefix == ""
+def test_first_token_that_the_tokenizer_adds_is_not_written_twice(tmp_path: Path) -> None:
+    folder = base(tmp_path, PLAIN, chat=GEMMA, bos="<bos>")
+    form = baked_form(TASK, folder)
+    assert form.prefix == "<start_of_turn>user\n"
+    ids = coder_for(folder, form).prompt("x")
+    assert ids.count(load_tokenizer(folder).token_to_id("<bos>")) == 1
+    assert ids[0] == load_tokenizer(folder).token_to_id("<bos>")
 
 
 def test_instruct_model_reads_turns_and_ends_its_own(tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_template_among_the_configuration_and_by_name(tmp_path: Path) -> None:
 )
 def test_template_that_fails_gives_plain_text_and_says_so(tmp_path: Path, broken: str) -> None:
     form = full_form(TASK, base(tmp_path, PLAIN, chat=broken, bos="<bos>"))
-    assert form.prefix.startswith("<bos>### Instructions\n")
+    assert form.prefix.startswith("### Instructions\n")
     assert "chat template" in form.notes[0]
 
 
@@ -177,8 +181,8 @@ def test_end_is_found_by_its_number_in_the_configuration(tmp_path: Path) -> None
 )
 @settings(deadline=None, max_examples=60)
 def test_input_and_answer_are_never_read_as_special(text: str, answer: str, special: str) -> None:
-    tokenizer = byte_tokenizer("<bos>", "<eos>", "<|im_end|>")
-    form = PromptForm("<bos>", "\n\n### Answer\n", "<eos>", is_baked=True)
+    tokenizer = byte_tokenizer("<bos>", "<eos>", "<|im_end|>", bos="<bos>")
+    form = PromptForm("", "\n\n### Answer\n", "<eos>", is_baked=True)
     text, answer = text + special + "x", special + answer
     found = encode(tokenizer, form, text, answer)
     assert found.ids[0] == tokenizer.token_to_id("<bos>")
@@ -192,8 +196,10 @@ def test_prompt_is_the_same_at_training_and_at_run_time(tmp_path: Path) -> None:
     folder = base(tmp_path, PLAIN, bos="<bos>")
     coder = coder_for(folder, full_form(TASK, folder))
     texts, answers = ["a", "", "ends\n\n", " x"], ["{}", " y", "", "\n"]
+    plain = load_tokenizer(folder)
     for text, whole in zip(texts, coder.encode(texts, answers), strict=True):
         assert coder.prompt(text) == whole.ids[: whole.n_prompt]
+        assert list(coder.prompt(text)) == encode_prompt(plain, coder.form.write(text))
     with pytest.raises(BadInput, match="4 inputs but 1 answers"):
         coder.encode(texts, ["a"])
 
@@ -228,8 +234,3 @@ def test_threads_share_a_coder(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(20)
     assert not wrong
-
-
-def test_texts_to_cover_are_those_that_are_tokenised() -> None:
-    form = PromptForm("p", "s", "<eos>", is_baked=True)
-    assert texts_read(form, ["i"], ["a"]) == ["p", "s", "i", "a"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metier.errors import BadArtefact, BadInput
+from metier.students.lm.engine.segments import runs_of
 from metier.students.lm.parts import Encoded, PromptForm
 from metier.students.lm.prompts import load_tokenizer
 
@@ -18,21 +18,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coder:
-    """A tokenizer with one prompt form, its constant parts already as ids.
+    """A tokenizer with one prompt form: the ids that the engines read for `form.write(text)`, and those of its answer.
 
-    The parts of a prompt and the answer are tokenised each by itself, so that where one ends does not depend on what
-    follows. Special tokens are read in the form's own texts alone: an input or an answer that holds "<eos>" holds these
-    five characters. Nothing is ever cut. Safe to use from several threads.
+    `begin` is what the tokenizer puts before every text, `specials` the special tokens that the form's own texts hold. They
+    count there alone: an input or an answer that holds "<eos>" holds these five characters. The answer is tokenised by
+    itself, since at run time the model writes it after a prompt that is tokenised already. Nothing is ever cut. Safe to use
+    from several threads.
     """
 
     tokenizer: Tokenizer
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
+    form: PromptForm
+    begin: tuple[int, ...]
+    specials: Mapping[str, int]
     end: int
 
     def prompts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of each input's whole prompt."""
-        return [(*self.prefix, *ids, *self.suffix) for ids in self._plain(texts)]
+        runs = [runs_of(self.form.write(text), self.specials) for text in texts]
+        plain = iter(self._plain([run for found in runs for run, is_special in found if not is_special]))
+        return [
+            (
+                *self.begin,
+                *(id for run, is_special in found for id in ((self.specials[run],) if is_special else next(plain))),
+            )
+            for found in runs
+        ]
 
     def prompt(self, text: str) -> tuple[int, ...]:
         """The ids of one input's whole prompt."""
@@ -65,7 +75,14 @@ def coder_for(tokenizer: Tokenizer | Path, form: PromptForm) -> Coder:
     end = known.token_to_id(form.end)
     if end is None:
         raise BadArtefact(f"The vocabulary has no token {form.end!r} to end an answer with.")
-    return Coder(known, _marked(known, form.prefix), _marked(known, form.suffix), end)
+    frame = (form.prefix, form.suffix)
+    added = known.get_added_tokens_decoder()
+    specials = {
+        token.content: place
+        for place, token in added.items()
+        if token.special and (token.content in form.prefix or token.content in form.suffix)
+    }
+    return Coder(known, form, tuple(known.encode("").ids), specials, end)
 
 
 def encode(tokenizer: Tokenizer | Path, form: PromptForm, text: str, answer: str) -> Encoded:
@@ -81,17 +98,3 @@ def fitting(encoded: Sequence[Encoded], n_context: int) -> tuple[list[int], list
         [i for i in places if len(encoded[i].ids) <= n_context],
         [i for i in places if len(encoded[i].ids) > n_context],
     )
-
-
-def _marked(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
-    """The ids of a text of ours, in which special tokens written out are those tokens."""
-    specials = {token.content: place for place, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    longest_first = sorted(specials, key=len, reverse=True)
-    parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text) if specials else [text]
-    ids: list[int] = []
-    for part in parts:
-        if part in specials:
-            ids.append(specials[part])
-        elif part:
-            ids.extend(tokenizer.encode(part, add_special_tokens=False).ids)
-    return tuple(ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,12 +87,12 @@ def _form(messages: list[Message], folder: Path, *, is_baked: bool) -> PromptFor
             name: _token(config.get(name)) or "" for name in ("bos_token", "eos_token", "pad_token", "unk_token")
         }
         try:
-            return _chat_form(template, messages, specials, _end(folder, config), is_baked=is_baked)
+            form = _chat_form(template, messages, specials, _end(folder, config), is_baked=is_baked)
+            return dataclasses.replace(form, prefix=form.prefix.removeprefix(_begin(folder)))
         except TemplateFails as error:
             notes = (f"the base's chat template could not be used ({error}): the prompt is plain text",)
-    bos = _bos(folder, config)
     prefix, suffix = _plain(messages)
-    return PromptForm(bos + prefix, suffix, _end(folder, config), is_baked, notes)
+    return PromptForm(prefix, suffix, _end(folder, config), is_baked, notes)
 
 
 def _chat_form(
@@ -151,16 +151,9 @@ def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
     return stored if isinstance(stored, str) and stored else None
 
 
-def _bos(folder: Path, config: Mapping[str, Any]) -> str:
-    """What the model wants before every text: as its configuration says, else as its tokenizer does by itself."""
-    wanted = config.get("add_bos_token")
-    if isinstance(wanted, bool):
-        return (_token(config.get("bos_token")) or "") if wanted else ""
-    encoded = load_tokenizer(folder).encode("a")
-    leading = 0
-    while leading < len(encoded.ids) and encoded.special_tokens_mask[leading]:
-        leading += 1
-    return "".join(encoded.tokens[:leading])
+def _begin(folder: Path) -> str:
+    """What the tokenizer puts before every text by itself, and a template may have written out as well."""
+    return "".join(load_tokenizer(folder).encode("").tokens)
 
 
 def _end(folder: Path, config: Mapping[str, Any]) -> str:
@@ -206,8 +199,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadArtefact(f"{path} should hold a JSON object.")
     return value
-
-
-def texts_read(form: PromptForm, inputs: Sequence[str], answers: Sequence[str]) -> list[str]:
-    """Every text as it is tokenised, each by itself: what a cut vocabulary must cover."""
-    return [form.prefix, form.suffix, *inputs, *answers]
