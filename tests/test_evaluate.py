@@ -26,7 +26,7 @@ from metier.evaluation.comparing import PROMOTED, Rules, compare_with_generalist
 from metier.generalists import GeneralistAnswer, GeneralistSettings, Question, make_generalist
 from metier.generalists.replay import Replay
 from metier.progress import silent
-from metier.students import STUDENTS, LabelledTexts
+from metier.students import STUDENTS, Answers, LabelledTexts
 
 LABELS = ("billing", "delivery", "refund")
 
@@ -40,25 +40,19 @@ class TablePredictor:
 
     def predict(self, inputs: Sequence[str]):
         rows = [self.table[text] for text in inputs]
-        return TableAnswers(
+        return Answers(
             np.array([row[0] for row in rows], dtype=object),
             np.array([row[1] for row in rows], dtype=np.float64),
             np.array([row[2] for row in rows], dtype=np.float64),
+            np.zeros((len(rows), 0), dtype=np.float32),
         )
-
-
-@dataclass(frozen=True)
-class TableAnswers:
-    labels: np.ndarray
-    scores: np.ndarray
-    ood_scores: np.ndarray
 
 
 @dataclass(frozen=True)
 class TableStudent:
     name: str = "table"
 
-    def load(self, folder: Path) -> TablePredictor:
+    def load(self, folder: Path, threads: int = 1) -> TablePredictor:
         table = json.loads((folder / "table.json").read_text())
         return TablePredictor(LABELS, {text: tuple(row) for text, row in table.items()})
 

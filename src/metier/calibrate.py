@@ -13,13 +13,23 @@ from metier.artefacts.datasets import Dataset
 from metier.artefacts.estimates import Estimate
 from metier.artefacts.policies import NEVER_KEPT, Certificate, Policy, RiskPoint, gated_scores
 from metier.artefacts.specialists import Specialist
+from metier.artefacts.tasks import OutputKind
 from metier.errors import NotEnoughData
+from metier.evaluation import asking
+from metier.metrics.correctness import ACCEPTABLE_ROUGE_L, is_correct
 from metier.progress import Progress, silent
 from metier.statistics import risk_control
 from metier.statistics.intervals import Interval
-from metier.students import STUDENTS, Predictor
+from metier.students import Predictor
 
 _CURVE_POINTS = 60
+# What an answer is compared with, and what "wrong" means where the answer is no label.
+_JUDGED = {
+    OutputKind.LABEL: "labels",
+    OutputKind.FIELDS: "records; an answer is wrong where any field differs after normalisation",
+    OutputKind.TEXT: f"texts; an answer is wrong where its ROUGE-L F1 is below {ACCEPTABLE_ROUGE_L:g}",
+    OutputKind.PAGE: "texts",
+}
 
 
 class CalibrateSettings(BaseModel):
@@ -67,18 +77,21 @@ def calibrate(
     The ood gate and the walk of thresholds are fixed on the tune split; only then is the calibration split looked at.
     Raises NotEnoughData where the calibration or tune split is empty.
     """
-    predictor = STUDENTS[specialist.card.student].load(specialist.folder)
+    predictor = asking.load(specialist)
     tune = dataset.split("tune")
     judged = judged_items(dataset.split("calibration"), settings.min_truth_items)
     calibration = _mixed(judged, dataset.split("ood"), settings.ood_share, seed)
     if not tune.height or not calibration.height:
         raise NotEnoughData(f"{tune.height} tune and {calibration.height} calibration examples; curate more.")
-    tune_raw, tune_ood, tune_correct = _predict(predictor, tune, "Scoring the tune split", progress)
+    tune_raw, tune_ood, tune_correct = _answer(specialist, predictor, dataset, tune, "Scoring the tune split", progress)
     ood_threshold = float(np.quantile(tune_ood, settings.in_distribution_kept, method="higher"))
-    scores, ood, correct = _predict(predictor, calibration, "Scoring the calibration split", progress)
+    scores, ood, correct = _answer(
+        specialist, predictor, dataset, calibration, "Scoring the calibration split", progress
+    )
     gated = gated_scores(scores, ood, ood_threshold)
     n_units = calibration["group"].n_unique()
     inside = tune_ood <= ood_threshold
+    tune_raw = np.nan_to_num(tune_raw, nan=0.0)  # a failed answer places thresholds as the least of scores
     alpha, delta = settings.alpha, settings.delta
     walk = risk_control.threshold_walk(tune_raw[inside], n_units, alpha=alpha, delta=delta)
     walk = risk_control.promising_part(walk, tune_raw[inside], tune_correct[inside], n_units, alpha=alpha, delta=delta)
@@ -124,16 +137,29 @@ def _mixed(calibration: pl.DataFrame, ood: pl.DataFrame, ood_share: float, seed:
     return pl.concat([calibration, ood.sample(n_ood, seed=seed)])
 
 
-def _predict(
-    predictor: Predictor, frame: pl.DataFrame, description: str, progress: Progress
+def _answer(
+    specialist: Specialist,
+    predictor: Predictor,
+    dataset: Dataset,
+    frame: pl.DataFrame,
+    description: str,
+    progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores, ood scores and whether each answer is right; an ood input has no right answer."""
-    progress(description, 0, frame.height)
-    answers = predictor.predict(frame["input"].to_list())
-    progress(description, frame.height, frame.height)
-    outputs = frame["output"].to_list()
-    correct = [given == wanted for given, wanted in zip(answers.labels.tolist(), outputs, strict=True)]
-    return answers.scores, answers.ood_scores, np.asarray(correct, dtype=np.bool_)
+    """Scores (NaN for answers that failed: never kept), ood scores and whether each answer is right for its kind of output;
+    an ood input has no right answer."""
+    answers = asking.ask(
+        predictor,
+        frame["input"].to_list(),
+        small=asking.writes(specialist),
+        description=description,
+        progress=progress,
+    )
+    failures = answers.failures or (None,) * frame.height
+    correct = [
+        failure is None and is_correct(dataset.kind, str(given), wanted)
+        for given, wanted, failure in zip(answers.labels, frame["output"], failures, strict=True)
+    ]
+    return answers.gate_scores, answers.ood_scores, np.asarray(correct, dtype=np.bool_)
 
 
 def _certificate(
@@ -163,7 +189,7 @@ def _certificate(
             1 - outcome.delta,
             "clopper-pearson",
         ),
-        judged_against=_provenance(labelled),
+        judged_against=_provenance(labelled, dataset.kind),
         valid_for=(
             f"inputs drawn like the calibration split of task '{dataset.task_name}'{chosen}{mixed}, over {ahead}; "
             f"{outcome.assumption}. Drift voids it."
@@ -171,10 +197,11 @@ def _certificate(
     )
 
 
-def _provenance(labelled: pl.DataFrame) -> str:
+def _provenance(labelled: pl.DataFrame, kind: OutputKind) -> str:
     counts = labelled["provenance"].value_counts(sort=True)
     total = labelled.height
-    return ", ".join(f"{name} {count / total:.0%}" for name, count in counts.iter_rows()) + " labels"
+    shares = ", ".join(f"{name} {count / total:.0%}" for name, count in counts.iter_rows())
+    return f"{shares} {_JUDGED[kind]}"
 
 
 def _estimate(interval: Interval, n: int) -> Estimate:

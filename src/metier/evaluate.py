@@ -10,11 +10,12 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from metier.artefacts.datasets import Dataset
+from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import ANSWER_SCHEMA, CandidateScore, Comparison, Evaluation
 from metier.artefacts.specialists import Specialist
-from metier.artefacts.tasks import Task
+from metier.artefacts.tasks import OutputKind, Task
 from metier.errors import BadInput
-from metier.evaluation.answers import CandidateAnswers, answer_with_generalist, answer_with_specialist
+from metier.evaluation.answers import CandidateAnswers, Job, answer_with_generalist, answer_with_specialist
 from metier.evaluation.comparing import (
     PROMOTED,
     Rules,
@@ -22,11 +23,12 @@ from metier.evaluation.comparing import (
     compare_with_teacher,
     non_inferior_to_best,
 )
-from metier.evaluation.reference import Reference, choose_reference, label_set, unseen_labels
+from metier.evaluation.reference import Reference, choose_reference, job_of, unseen_labels
 from metier.evaluation.scoring import score_candidate
-from metier.evaluation.wording import notes_for, summary
+from metier.evaluation.wording import notes_for, notes_on_truth, summary
+from metier.evaluation.written import secondary_difference
 from metier.generalists import Generalist
-from metier.generalists.prompts import task_template
+from metier.metrics.fields import Doubt
 from metier.progress import Progress, silent
 
 
@@ -47,6 +49,9 @@ class EvaluateSettings(BaseModel):
     )
     n_latency: int = Field(
         200, ge=1, description="Test items answered one at a time to measure a specialist's latency."
+    )
+    latency_budget_s: float = Field(
+        60, gt=0, description="Seconds after which no more answers are timed, for each specialist (ten at least are)."
     )
     n_confusions: int = Field(12, ge=0, description="Confusions listed for each candidate.")
     core_usd_per_hour: float = Field(
@@ -75,7 +80,7 @@ def evaluate(
     if len(set(names)) < len(names):
         raise BadInput(f"specialists {names} share a name; evaluate one of each student at a time")
     reference = choose_reference(dataset, settings.min_truth_items)
-    labels = label_set(dataset, task, reference)
+    job = job_of(dataset, task, reference)
     ood = dataset.split("ood")
     inputs = reference.frame["input"].to_list()
     answered = [
@@ -83,7 +88,9 @@ def evaluate(
             specialist,
             inputs,
             ood["input"].to_list(),
+            job=job,
             n_latency=settings.n_latency,
+            latency_budget_s=settings.latency_budget_s,
             core_usd_per_hour=settings.core_usd_per_hour,
             seed=seed,
             clock=clock,
@@ -92,19 +99,15 @@ def evaluate(
         for specialist in specialists
     ]
     if generalist is not None:
-        answered.append(
-            answer_with_generalist(
-                generalist, reference.frame, labels, task_template(task), seed=seed, progress=progress
-            )
-        )
+        answered.append(answer_with_generalist(generalist, reference.frame, job, seed=seed, progress=progress))
     candidates = []
     for done, one in enumerate(answered):
         progress("Scoring", done, len(answered))
-        candidates.append(_score(one, reference, ood, settings, seed))
+        candidates.append(_score(one, reference, ood, job, settings, seed))
     progress("Scoring", len(answered), len(answered))
-    comparisons = _compare(answered, reference, settings)
-    champion = _champion(answered, candidates, comparisons, reference, settings)
-    unseen = unseen_labels(dataset, reference.items)
+    comparisons = _compare(answered, reference, job, settings, seed)
+    champion = _champion(answered, candidates, comparisons, reference, job, settings)
+    unseen = unseen_labels(dataset, reference.items) if job.kind is OutputKind.LABEL else ()
     caveats = (generalist.caveat,) if generalist is not None and generalist.caveat else ()
     return Evaluation(
         task_id=dataset.task_id,
@@ -115,25 +118,28 @@ def evaluate(
         candidates=tuple(candidates),
         comparisons=comparisons,
         champion=champion,
-        summary=summary(reference, candidates, comparisons, champion, settings.margin),
-        answers=_answer_rows(answered, reference, ood),
+        summary=summary(reference, candidates, comparisons, champion, settings.margin, job.kind),
+        answers=_answer_rows(answered, reference, ood, job.kind),
         basis=reference.basis,
         n_judged=reference.items.height,
         unseen_labels=unseen,
-        notes=(*reference.notes, *caveats, *notes_for(candidates, unseen)),
+        notes=(*reference.notes, *caveats, *notes_for(candidates, unseen), *notes_on_truth(reference, job)),
+        kind=job.kind,
     )
 
 
 def _score(
-    one: CandidateAnswers, reference: Reference, ood: pl.DataFrame, settings: EvaluateSettings, seed: int
+    one: CandidateAnswers, reference: Reference, ood: pl.DataFrame, job: Job, settings: EvaluateSettings, seed: int
 ) -> CandidateScore:
     return score_candidate(
         one,
         outputs=reference.frame["output"].to_list(),
+        inputs=reference.frame["input"].to_list(),
         groups=_groups(reference.frame),
         ood_groups=_groups(ood),
         judged=reference.judged.to_numpy(),
         judgeable=one.role == "specialist" or reference.basis == "truth",
+        job=job,
         level=settings.level,
         n_resamples=settings.n_resamples,
         n_confusions=settings.n_confusions,
@@ -142,7 +148,7 @@ def _score(
 
 
 def _compare(
-    answered: Sequence[CandidateAnswers], reference: Reference, settings: EvaluateSettings
+    answered: Sequence[CandidateAnswers], reference: Reference, job: Job, settings: EvaluateSettings, seed: int
 ) -> tuple[Comparison, ...]:
     """Against the generalist where there is a truth to judge both by, else against the teacher's recorded answers."""
     specialists = [one for one in answered if one.role == "specialist"]
@@ -153,19 +159,40 @@ def _compare(
     if not specialists:
         return ()
     if reference.basis == "teacher":
-        agreement = {one.name: one.correct(outputs)[items] for one in specialists}
+        agreement = {one.name: one.correct(outputs, job.kind)[items] for one in specialists}
         return compare_with_teacher(agreement, groups[items].tolist(), rules)
     if generalist is None or not (items & generalist.asked).any():
         return ()
     paired = items & generalist.asked
     n, n_all = int(paired.sum()), int(items.sum())
+    doubt = Doubt(groups[paired].tolist(), settings.level, settings.n_resamples, seed)
     return compare_with_generalist(
-        {one.name: one.correct(outputs)[paired] for one in specialists},
+        {one.name: one.correct(outputs, job.kind)[paired] for one in specialists},
         generalist.name,
-        generalist.correct(outputs)[paired],
+        generalist.correct(outputs, job.kind)[paired],
         groups[paired].tolist(),
         rules,
         note="" if n == n_all else f"on the {n:,} of {n_all:,} items that both were asked",
+        secondary={one.name: _secondary(one, generalist, outputs, paired, job, doubt) for one in specialists},
+    )
+
+
+def _secondary(
+    ours: CandidateAnswers,
+    theirs: CandidateAnswers,
+    outputs: Sequence[str],
+    paired: np.ndarray,
+    job: Job,
+    doubt: Doubt,
+) -> tuple[tuple[str, Estimate], ...]:
+    places = np.flatnonzero(paired).tolist()
+    return secondary_difference(
+        [ours.answers[i] for i in places],
+        [theirs.answers[i] for i in places],
+        [outputs[i] for i in places],
+        job.kind,
+        job.schema,
+        doubt,
     )
 
 
@@ -174,6 +201,7 @@ def _champion(
     candidates: Sequence[CandidateScore],
     comparisons: Sequence[Comparison],
     reference: Reference,
+    job: Job,
     settings: EvaluateSettings,
 ) -> str | None:
     """The cheapest specialist that is good enough."""
@@ -181,7 +209,7 @@ def _champion(
     if not comparisons:
         items = reference.judged.to_numpy()
         outputs, groups = reference.frame["output"].to_list(), np.array(_groups(reference.frame), dtype=object)
-        correct = {one.name: one.correct(outputs)[items] for one in answered if one.role == "specialist"}
+        correct = {one.name: one.correct(outputs, job.kind)[items] for one in answered if one.role == "specialist"}
         good = non_inferior_to_best(correct, groups[items].tolist(), _rules(settings)) if correct else frozenset()
     eligible = [candidate for candidate in candidates if candidate.role == "specialist" and candidate.name in good]
     best = min(eligible, key=_cost_rank, default=None)
@@ -201,24 +229,26 @@ def _groups(frame: pl.DataFrame) -> list[str]:
     return frame.select(pl.coalesce("group", "id"))["group"].to_list()
 
 
-def _answer_rows(answered: Sequence[CandidateAnswers], reference: Reference, ood: pl.DataFrame) -> pl.DataFrame:
-    frames = [_test_rows(one, reference) for one in answered]
+def _answer_rows(
+    answered: Sequence[CandidateAnswers], reference: Reference, ood: pl.DataFrame, kind: OutputKind
+) -> pl.DataFrame:
+    frames = [_test_rows(one, reference, kind) for one in answered]
     frames += [_ood_rows(one, ood) for one in answered if one.role == "specialist" and ood.height]
     return pl.concat(frames) if frames else pl.DataFrame(schema=ANSWER_SCHEMA)
 
 
-def _test_rows(one: CandidateAnswers, reference: Reference) -> pl.DataFrame:
+def _test_rows(one: CandidateAnswers, reference: Reference, kind: OutputKind) -> pl.DataFrame:
     outputs = reference.frame["output"].to_list()
     counted = reference.judged.to_numpy() & one.asked
     if one.role == "generalist" and reference.basis == "teacher":
         counted = np.zeros_like(counted)
-    correct = [bool(right) if use else None for right, use in zip(one.correct(outputs), counted, strict=True)]
+    correct = [bool(right) if use else None for right, use in zip(one.correct(outputs, kind), counted, strict=True)]
     return _rows(
         one.name,
         reference.frame["id"].to_list(),
         split="test",
         output=outputs,
-        answer=one.answers,
+        answer=one.shown,
         correct=correct,
         score=one.scores,
         ood_score=one.ood_scores,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -13,28 +13,43 @@ from numpy.typing import NDArray
 
 from metier.artefacts.evaluations import Latency
 from metier.artefacts.specialists import Specialist
-from metier.artefacts.tasks import Template
+from metier.artefacts.tasks import OutputKind, Template
+from metier.evaluation import asking
+from metier.evaluation.reading import NOT_A_LABEL, Read, Reader, reader_of
 from metier.generalists import Generalist, GeneralistAnswer, Question, Recorded
-from metier.generalists.normalise import LabelReader
 from metier.generalists.prices import list_price
+from metier.metrics.correctness import is_correct
 from metier.progress import Progress
-from metier.students import STUDENTS, Predictor
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-NOT_A_LABEL = "not a label"
-_BATCH = 1024  # items between two words to the progress
-# The first answers pay for caches and lazy set-up that a running service has behind it.
-_WARM_UP = 5
+__all__ = ["NOT_A_LABEL", "CandidateAnswers", "Job", "answer_with_generalist", "answer_with_specialist"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every candidate is asked for: the kind of output, the labels (`label` tasks) or the JSON Schema (`fields`) that
+    an answer must fit, and the prompt that the task has in the traffic."""
+
+    kind: OutputKind = OutputKind.LABEL
+    labels: tuple[str, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    template: Template | None = None
+
+    @property
+    def reader(self) -> Reader:
+        """How an answer is read."""
+        return reader_of(self.kind, self.labels, self.schema)
 
 
 @dataclass(frozen=True)
 class CandidateAnswers:
     """One candidate's answers to n test items and m ood items.
 
-    `answers` (n,) holds labels, None beside a `failures` entry; `asked` (n,) is False where nothing was asked. `scores`
-    (n,), `ood_scores` (n,) and `ood_scores_out` (m,) are None for generalists, `ood_answers` (m,) too.
+    `answers` (n,) holds what is judged (labels, records as canonical JSON, texts), None beside a `failures` entry;
+    `written` (n,) what was written, failures included, where the output is no label. `asked` (n,) is False where nothing
+    was asked. `scores` (n,), `ood_scores` (n,) and `ood_scores_out` (m,) are None for generalists, `ood_answers` (m,) too.
     """
 
     name: str
@@ -53,10 +68,19 @@ class CandidateAnswers:
     ood_answer_scores: FloatArray | None = None
     ood_scores_out: FloatArray | None = None
     model: str = ""
+    written: tuple[str | None, ...] = ()
 
-    def correct(self, outputs: Sequence[str]) -> BoolArray:
-        """(n,) whether each answer equals the label; failures are wrong."""
-        return np.array([given == wanted for given, wanted in zip(self.answers, outputs, strict=True)], dtype=np.bool_)
+    def correct(self, outputs: Sequence[str], kind: OutputKind = OutputKind.LABEL) -> BoolArray:
+        """(n,) whether each answer is right for its kind of output (`metrics.correctness`); failures are wrong."""
+        return np.array(
+            [is_correct(kind, given, wanted) for given, wanted in zip(self.answers, outputs, strict=True)],
+            dtype=np.bool_,
+        )
+
+    @property
+    def shown(self) -> tuple[str | None, ...]:
+        """(n,) what people see: the answer, or what was written where that is no answer."""
+        return tuple(a if a is not None else w for a, w in zip(self.answers, self.written or self.answers, strict=True))
 
 
 def answer_with_specialist(
@@ -64,7 +88,9 @@ def answer_with_specialist(
     test: Sequence[str],
     ood: Sequence[str],
     *,
+    job: Job,
     n_latency: int,
+    latency_budget_s: float,
     core_usd_per_hour: float,
     seed: int,
     clock: Callable[[], float],
@@ -72,53 +98,61 @@ def answer_with_specialist(
 ) -> CandidateAnswers:
     """Load the exported student, answer every item in batches, then a sample one at a time against the clock."""
     name = specialist.card.student
-    predictor = STUDENTS[name].load(specialist.folder)
-    labels, scores, ood_scores = _predict(predictor, [*test, *ood], f"Asking {name}", progress)
+    predictor = asking.load(specialist)
+    small = asking.writes(specialist)
+    answers = asking.ask(predictor, [*test, *ood], small=small, description=f"Asking {name}", progress=progress)
     n = len(test)
-    latency_s = _time_one_by_one(predictor, test, n_latency, seed, clock, f"Timing {name}", progress)
+    written = tuple(str(label) for label in answers.labels)
+    failed = answers.failures or (None,) * len(written)
+    read = _read_student(written[:n], failed[:n], job)
+    latency_s = asking.time_one_by_one(
+        predictor,
+        test,
+        n_sample=n_latency,
+        budget_s=latency_budget_s,
+        seed=seed,
+        clock=clock,
+        description=f"Timing {name}",
+        progress=progress,
+    )
     measured = latency_s[~np.isnan(latency_s)]
-    cost = float(measured.mean()) * 1000 / 3600 * core_usd_per_hour if len(measured) else math.nan
+    hours = float(measured.mean()) / 3600 * asking.cores_of(predictor) if len(measured) else math.nan
     return CandidateAnswers(
         name=name,
         role="specialist",
-        answers=tuple(labels[:n]),
-        failures=(None,) * n,
+        answers=tuple(answer for answer, _ in read),
+        failures=tuple(failure for _, failure in read),
         asked=np.ones(n, dtype=np.bool_),
         latency_s=latency_s,
-        latency=summarise_latency(measured, "one answer at a time, one thread, loaded and warm, in this process"),
-        input_tokens_mean=math.nan,
-        output_tokens_mean=math.nan,
-        cost_usd_per_1000=cost,
-        scores=scores[:n],
-        ood_scores=ood_scores[:n],
-        ood_answers=tuple(labels[n:]),
-        ood_answer_scores=scores[n:],
-        ood_scores_out=ood_scores[n:],
+        latency=summarise_latency(measured, asking.condition_of(predictor)),
+        input_tokens_mean=_mean_count(answers.input_tokens, n),
+        output_tokens_mean=_mean_count(answers.output_tokens, n),
+        cost_usd_per_1000=1000 * hours * core_usd_per_hour,
+        scores=np.asarray(answers.scores[:n], dtype=np.float64),
+        ood_scores=np.asarray(answers.ood_scores[:n], dtype=np.float64),
+        ood_answers=written[n:],
+        ood_answer_scores=np.asarray(answers.scores[n:], dtype=np.float64),
+        ood_scores_out=np.asarray(answers.ood_scores[n:], dtype=np.float64),
+        written=() if job.kind is OutputKind.LABEL else written[:n],
     )
 
 
 def answer_with_generalist(
-    generalist: Generalist,
-    frame: pl.DataFrame,
-    labels: tuple[str, ...],
-    template: Template | None,
-    *,
-    seed: int,
-    progress: Progress,
+    generalist: Generalist, frame: pl.DataFrame, job: Job, *, seed: int, progress: Progress
 ) -> CandidateAnswers:
     """Ask about every test item, in an order drawn by the seed: a budget that ends early then leaves a random sample."""
-    questions = [_question(row, labels, template) for row in frame.iter_rows(named=True)]
+    questions = [_question(row, job) for row in frame.iter_rows(named=True)]
     order = np.random.default_rng(seed).permutation(len(questions))
     shuffled = generalist.answer([questions[place] for place in order], progress=progress)
     replies: list[GeneralistAnswer] = [shuffled[place] for place in np.argsort(order)]
-    reader = LabelReader.of(labels)
-    read = [None if reply.text is None else reader.read(reply.text) for reply in replies]
+    reader = job.reader
+    read = [_read_reply(reply, reader) for reply in replies]
     latency_s = _column([reply.latency_s for reply in replies])
     return CandidateAnswers(
         name=generalist.name,
         role="generalist",
-        answers=tuple(read),
-        failures=tuple(_failure(reply, label) for reply, label in zip(replies, read, strict=True)),
+        answers=tuple(answer for answer, _ in read),
+        failures=tuple(failure for _, failure in read),
         asked=np.array([reply.asked for reply in replies], dtype=np.bool_),
         latency_s=latency_s,
         latency=summarise_latency(latency_s[~np.isnan(latency_s)], generalist.condition),
@@ -126,6 +160,7 @@ def answer_with_generalist(
         output_tokens_mean=_mean([reply.output_tokens for reply in replies]),
         cost_usd_per_1000=1000 * _mean([_cost(reply, generalist.model) for reply in replies if reply.asked]),
         model=generalist.model,
+        written=() if job.kind is OutputKind.LABEL else tuple(reply.text for reply in replies),
     )
 
 
@@ -137,48 +172,21 @@ def summarise_latency(seconds: FloatArray, condition: str) -> Latency:
     return Latency(p50, p95, p99, len(seconds), condition)
 
 
-def _predict(
-    predictor: Predictor, inputs: list[str], description: str, progress: Progress
-) -> tuple[list[str], FloatArray, FloatArray]:
-    labels: list[str] = []
-    scores, ood_scores = [], []
-    progress(description, 0, len(inputs))
-    for start in range(0, len(inputs), _BATCH):
-        answers = predictor.predict(inputs[start : start + _BATCH])
-        labels += [str(label) for label in answers.labels]
-        scores.append(np.asarray(answers.scores, dtype=np.float64))
-        ood_scores.append(np.asarray(answers.ood_scores, dtype=np.float64))
-        progress(description, len(labels), len(inputs))
-    return labels, np.concatenate(scores), np.concatenate(ood_scores)
+def _read_student(written: Sequence[str], failed: Sequence[str | None], job: Job) -> list[Read]:
+    """A student's labels are its own classes and need no reading; what it writes is read like everybody's."""
+    if job.kind is OutputKind.LABEL:
+        return [(None, failure) if failure else (text, None) for text, failure in zip(written, failed, strict=True)]
+    read = job.reader
+    return [(None, failure) if failure else read(text) for text, failure in zip(written, failed, strict=True)]
 
 
-def _time_one_by_one(
-    predictor: Predictor,
-    inputs: Sequence[str],
-    n_sample: int,
-    seed: int,
-    clock: Callable[[], float],
-    description: str,
-    progress: Progress,
-) -> FloatArray:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # comes with scikit-learn
-
-    latency_s = np.full(len(inputs), np.nan)
-    rng = np.random.default_rng(seed)
-    sample = rng.choice(len(inputs), size=min(n_sample, len(inputs)), replace=False)
-    progress(description, 0, len(sample))
-    with threadpool_limits(limits=1):
-        for place in sample[:_WARM_UP]:
-            predictor.predict([inputs[place]])
-        for done, place in enumerate(sample, start=1):
-            started = clock()
-            predictor.predict([inputs[place]])
-            latency_s[place] = clock() - started
-            progress(description, done, len(sample))
-    return latency_s
+def _read_reply(reply: GeneralistAnswer, read: Reader) -> Read:
+    if reply.failure is not None or reply.text is None:
+        return None, reply.failure
+    return read(reply.text)
 
 
-def _question(row: dict[str, object], labels: tuple[str, ...], template: Template | None) -> Question:
+def _question(row: dict[str, object], job: Job) -> Question:
     recorded = None
     if row["recorded"] is not None:
         recorded = Recorded(
@@ -188,13 +196,9 @@ def _question(row: dict[str, object], labels: tuple[str, ...], template: Templat
             row["latency_s"],  # type: ignore[arg-type]
             row["cost_usd"],  # type: ignore[arg-type]
         )
-    return Question(str(row["id"]), str(row["input"]), labels, template, recorded)
-
-
-def _failure(reply: GeneralistAnswer, label: str | None) -> str | None:
-    if reply.failure is not None:
-        return reply.failure
-    return NOT_A_LABEL if label is None else None
+    return Question(
+        str(row["id"]), str(row["input"]), job.labels, job.template, recorded, kind=job.kind, output_schema=job.schema
+    )
 
 
 def _cost(reply: GeneralistAnswer, model: str) -> float | None:
@@ -211,6 +215,10 @@ def _mean(values: Sequence[float | None]) -> float:
     known = _column(values)
     known = known[~np.isnan(known)]
     return float(known.mean()) if len(known) else math.nan
+
+
+def _mean_count(counts: NDArray[np.int64] | None, n: int) -> float:
+    return float(counts[:n].mean()) if counts is not None and n else math.nan
 
 
 def _column(values: Sequence[float | None]) -> FloatArray:

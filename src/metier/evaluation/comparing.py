@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +44,17 @@ def compare_with_generalist(
     groups: Sequence[str],
     rules: Rules,
     note: str = "",
+    secondary: Mapping[str, tuple[tuple[str, Estimate], ...]] | None = None,
 ) -> tuple[Comparison, ...]:
-    """One comparison a specialist, on items (n,) that both sides were asked, against the truth. n >= 1."""
+    """One comparison a specialist, on items (n,) that both sides were asked, against the truth. n >= 1.
+
+    `secondary` holds differences of other scores by specialist; they are described, not tested.
+    """
     judged = _judge(correct, generalist_correct, groups, rules)
-    return tuple(_comparison(judgement, generalist, rules, "truth", note) for judgement in judged.values())
+    return tuple(
+        replace(_comparison(judgement, generalist, rules, "truth", note), secondary=(secondary or {}).get(name, ()))
+        for name, judgement in judged.items()
+    )
 
 
 def compare_with_teacher(

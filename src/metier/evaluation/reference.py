@@ -9,8 +9,10 @@ import polars as pl
 
 from metier.artefacts.datasets import Dataset
 from metier.artefacts.evaluations import Basis
-from metier.artefacts.tasks import Task
+from metier.artefacts.tasks import OutputKind, Task
 from metier.errors import NotEnoughData
+from metier.evaluation.answers import Job
+from metier.generalists.prompts import task_template
 
 TEACHER = "teacher"
 
@@ -73,6 +75,16 @@ def label_set(dataset: Dataset, task: Task | None, reference: Reference) -> tupl
     """Every label that an answer may be: the task's, those of train, and those of the test items."""
     known: Sequence[str] = (*(task.labels if task else ()), *dataset.classes, *reference.frame["output"].to_list())
     return tuple(sorted(set(known)))
+
+
+def job_of(dataset: Dataset, task: Task | None, reference: Reference) -> Job:
+    """What every candidate is asked for."""
+    return Job(
+        kind=dataset.kind,
+        labels=label_set(dataset, task, reference) if dataset.kind is OutputKind.LABEL else (),
+        schema=dataset.output_schema or (task.output_schema if task else None),
+        template=task_template(task) or dataset.template,
+    )
 
 
 def unseen_labels(dataset: Dataset, items: pl.DataFrame) -> tuple[tuple[str, int], ...]:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+import polars as pl
 
 from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import CandidateScore, Comparison, Verdict
+from metier.artefacts.tasks import OutputKind
+from metier.evaluation.answers import Job
 from metier.evaluation.reference import Reference
+from metier.evaluation.written import records
+from metier.metrics.correctness import ACCEPTABLE_ROUGE_L
+from metier.metrics.fields import Doubt, ungrounded_rate
 
+# What "right" means where the answer is no label.
+RIGHT = {
+    OutputKind.FIELDS: "whole records right",
+    OutputKind.TEXT: f"texts with ROUGE-L of {ACCEPTABLE_ROUGE_L:g} or more",
+}
 # Above this share of failed calls the comparison says more about the connection than about the model.
 _MANY_FAILURES = 0.02
+_ASK_AGAIN = " Where the connection is to blame, run evaluate again: answers already bought are kept."
 
 
 def summary(
@@ -18,11 +32,12 @@ def summary(
     comparisons: Sequence[Comparison],
     champion: str | None,
     margin: float,
+    kind: OutputKind = OutputKind.LABEL,
 ) -> str:
     """One short paragraph, verdict first."""
-    parts = [_comparison_sentence(comparison) for comparison in comparisons]
+    parts = [_comparison_sentence(comparison, kind) for comparison in comparisons]
     if not comparisons:
-        parts = [_alone_sentence(reference, candidates)]
+        parts = [_alone_sentence(reference, candidates, kind)]
     return " ".join([*parts, champion_sentence(reference, comparisons, champion, candidates, margin)])
 
 
@@ -61,7 +76,7 @@ def notes_for(candidates: Sequence[CandidateScore], unseen: Sequence[tuple[str, 
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in candidate.failures)
             notes.append(
                 f"{candidate.name} failed on {candidate.n_failed:,} of {candidate.n:,} items ({kinds}); they count as "
-                "wrong. Where the connection is to blame, run evaluate again: answers already bought are kept."
+                "wrong." + (_ASK_AGAIN if candidate.role == "generalist" else "")
             )
     if unseen:
         n = sum(count for _, count in unseen)
@@ -74,6 +89,22 @@ def notes_for(candidates: Sequence[CandidateScore], unseen: Sequence[tuple[str, 
     return tuple(notes)
 
 
+def notes_on_truth(reference: Reference, job: Job) -> tuple[str, ...]:
+    """What a reader must know of the truth itself, where records are judged: values that people took from elsewhere."""
+    if job.kind is not OutputKind.FIELDS:
+        return ()
+    items = reference.items
+    doubt = Doubt(items.select(pl.coalesce("group", "id"))["group"].to_list())
+    found = ungrounded_rate(records(items["output"].to_list()), items["input"].to_list(), doubt, job.schema)
+    if math.isnan(found.estimate) or found.estimate == 0:
+        return ()
+    return (
+        f"{found.estimate:.1%} of the values in the expected records do not occur in their own input (written by people "
+        "who read better than the text given here, or in error): no candidate that only copies can be right on them, and "
+        "an ungrounded rate is to be read against this.",
+    )
+
+
 def points(share: float) -> str:
     """0.02 -> "2 points"."""
     return f"{100 * share:.3g} point{'' if round(100 * share, 6) == 1 else 's'}"
@@ -84,8 +115,9 @@ def percent(estimate: Estimate) -> str:
     return f"{estimate.value:.1%} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
-def _comparison_sentence(comparison: Comparison) -> str:
+def _comparison_sentence(comparison: Comparison, kind: OutputKind) -> str:
     interval = comparison.difference
+    of_what = f" in {RIGHT[kind]}" if kind in RIGHT else ""
     spread = f"{interval.level:.0%} interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
     if comparison.basis == "teacher":
         sentence = (
@@ -95,8 +127,9 @@ def _comparison_sentence(comparison: Comparison) -> str:
         )
     else:
         sentence = (
-            f"{comparison.specialist} against {comparison.generalist}: {comparison.wording}; difference "
+            f"{comparison.specialist} against {comparison.generalist}: {comparison.wording}; difference{of_what} "
             f"{100 * interval.value:+.1f} points on {comparison.n:,} items ({spread}), margin {points(comparison.margin)}"
+            + "".join(f"; {name} {_signed(difference)}" for name, difference in comparison.secondary)
         )
     if comparison.verdict is not Verdict.NOT_PROVEN:
         return sentence + "."
@@ -105,7 +138,13 @@ def _comparison_sentence(comparison: Comparison) -> str:
     return sentence + f"; about {comparison.items_to_settle:,} items would settle it."
 
 
-def _alone_sentence(reference: Reference, candidates: Sequence[CandidateScore]) -> str:
+def _signed(difference: Estimate) -> str:
+    """0.04 [0.01, 0.07] -> "+4.0 points (+1.0 to +7.0)"."""
+    value, low, high = (100 * share for share in (difference.value, difference.low, difference.high))
+    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def _alone_sentence(reference: Reference, candidates: Sequence[CandidateScore], kind: OutputKind) -> str:
     scores = [
         f"{candidate.name} {percent(candidate.accuracy)}"
         for candidate in candidates
@@ -113,6 +152,7 @@ def _alone_sentence(reference: Reference, candidates: Sequence[CandidateScore]) 
     ]
     measured = "; ".join(scores) or "nothing"
     return (
-        "There are no generalist's answers to compare with, so there is no verdict. Accuracy on "
+        "There are no generalist's answers to compare with, so there is no verdict. "
+        f"{RIGHT.get(kind, 'accuracy').capitalize()} on "
         f"{reference.items.height:,} test items (judged against: {reference.truth}): {measured}."
     )
