@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from metier.artefacts.specialists import LanguageModel
 from metier.artefacts.tasks import OutputKind, Template
 from metier.errors import BadInput, NotEnoughData
 from metier.progress import Progress
@@ -83,6 +84,13 @@ class Answers:
     input_tokens: npt.NDArray[np.int64] | None = None
     output_tokens: npt.NDArray[np.int64] | None = None
 
+    @property
+    def gate_scores(self) -> FloatArray:
+        """(n,) the scores as `Policy.keeps` must have them: NaN for a failed answer, which is never kept."""
+        if self.failures is None:
+            return self.scores
+        return np.where([failure is not None for failure in self.failures], np.nan, self.scores)
+
 
 @dataclass(frozen=True)
 class EpochPoint:
@@ -97,7 +105,8 @@ class EpochPoint:
 
 @dataclass(frozen=True)
 class FitSummary:
-    """How a training went. `tune_accuracy` is that of the exported form; `wall_s` spans export and earlier, killed runs."""
+    """How a training went. `tune_accuracy` is that of the exported form; `wall_s` spans export and earlier, killed runs;
+    `language_model` is what only a student that writes has to say."""
 
     student: str
     base_model: str
@@ -114,6 +123,7 @@ class FitSummary:
     size_bytes: int
     versions: dict[str, str]
     notes: tuple[str, ...] = field(default=())
+    language_model: LanguageModel | None = None
 
 
 class Predictor(Protocol):
