@@ -75,7 +75,6 @@ def coder_for(tokenizer: Tokenizer | Path, form: PromptForm) -> Coder:
     end = known.token_to_id(form.end)
     if end is None:
         raise BadArtefact(f"The vocabulary has no token {form.end!r} to end an answer with.")
-    frame = (form.prefix, form.suffix)
     added = known.get_added_tokens_decoder()
     specials = {
         token.content: place
