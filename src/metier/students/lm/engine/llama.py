@@ -1,0 +1,215 @@
+"""LlamaEngine: the served build of a specialist, answering in this process through llama.cpp."""
+
+from __future__ import annotations
+
+import json
+import time
+from codecs import getincrementaldecoder
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from metier.errors import BadInput
+from metier.students.lm.engine.labels import LabelTree, chosen_label, plant, weigh
+from metier.students.lm.engine.loops import is_looping
+from metier.students.lm.engine.schemas import check_schema, closed, fits
+from metier.students.lm.engine.segments import runs_of
+from metier.students.lm.engine.server import Chunk, Llama, pieces_of
+from metier.students.lm.parts import Constraint, Finish, FloatArray, Generated, Prompt
+
+# Temperature alone: what the model says is not cut by the engine's usual samplers (top-k, top-p, min-p).
+_SAMPLERS = ["temperature"]
+# Lifts the tokens of a fork above all others; it is the same for each, so their ratios stay as they are.
+_LIFT = 100.0
+# A text no JSON begins with: a model that writes it in spite of a constraint is under none.
+_NO_JSON = ")"
+
+
+class LlamaEngine:
+    """A `Writer` that answers with the GGUF file `path`; a context manager, thread safe.
+
+    `n_context` tokens for a prompt with its answer; `parallel` answers are written at a time, whether one call has many
+    prompts or many threads call. `threads` 0 takes the cores that are idle now. Raises MissingExtra, and BadInput for a
+    file that llama.cpp cannot load.
+
+    The log-probabilities are the model's own, before the constraint's mask and the temperature. Those of an answer that
+    ends by itself include its end token, whose piece is "".
+    """
+
+    def __init__(self, path: Path, *, n_context: int, threads: int = 0, parallel: int = 1) -> None:
+        self._llama = Llama(path, n_context=n_context, threads=threads, parallel=parallel)
+        self._n_context = n_context
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="lm-engine")
+        self._lock = Lock()
+        self._ends = self._llama.tokens(self._llama.end_text, special=True)
+        self._specials: dict[str, set[str]] = {}
+        self._trees: dict[tuple[str, ...], LabelTree] = {}
+        self._schemas: dict[str, dict[str, Any]] = {}
+
+    def write(
+        self,
+        prompts: Sequence[str],
+        constraint: Constraint,
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Generated]:
+        """One answer a prompt, in order; see `Writer`. Raises BadInput for a schema that answers cannot be held to."""
+        if max_tokens < 1 or temperature < 0:
+            raise BadInput(f"max_tokens ({max_tokens}) must be at least 1 and temperature ({temperature}) at least 0")
+        request: dict[str, Any] = {
+            "n_predict": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+            "samplers": _SAMPLERS,
+            "cache_prompt": True,
+            "n_probs": 1,
+        }
+        tree = self._tree(constraint.labels) if constraint.labels else None
+        if constraint.schema is not None:
+            request["json_schema"] = self._schema(constraint.schema)
+
+        def answer(prompt: str) -> Generated:
+            started = time.perf_counter()
+            ids = self.encode(prompt)
+            if len(ids) + max_tokens > self._n_context:
+                return _unread(len(ids), started)
+            if tree is not None:
+                return self._choose(ids, constraint.labels, tree, temperature, seed, started)
+            return self._write_one({**request, "prompt": ids}, constraint.schema, len(ids), started)
+
+        return [answer(prompts[0])] if len(prompts) == 1 else list(self._pool.map(answer, prompts))
+
+    def encode(self, prompt: str) -> list[int]:
+        """The prompt's token ids as the model gets them, the beginning-of-text token included where it wants one."""
+        if not isinstance(prompt, Prompt):
+            return self._llama.tokens(prompt, special=True, begin=True)
+        frame = (str(prompt[: prompt.start]), str(prompt[prompt.stop :]))
+        specials = self._specials_in(frame[0]) | self._specials_in(frame[1])
+        ids = self._llama.tokens("", special=False, begin=True)
+        for text, is_special in runs_of(prompt, specials):
+            ids += self._llama.tokens(text, special=is_special)
+        return ids
+
+    def close(self) -> None:
+        """Free the model. Waits for the answers that are being written."""
+        self._pool.shutdown()
+        self._llama.close()
+
+    def __enter__(self) -> LlamaEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write_one(
+        self, request: Mapping[str, Any], schema: Mapping[str, Any] | None, n_input: int, started: float
+    ) -> Generated:
+        texts: list[str] = []
+        tokens: list[Mapping[str, Any]] = []
+        finish: Finish = "length"
+
+        def on_chunk(chunk: Chunk) -> bool:
+            nonlocal finish
+            choice = chunk["choices"][0]
+            tokens.extend(pieces_of(chunk))
+            if choice["text"]:
+                texts.append(choice["text"])
+                if is_looping("".join(texts)):
+                    finish = "loop"
+                    return True
+            if choice["finish_reason"] is not None:
+                finish = "stop" if choice["finish_reason"] == "stop" else "length"
+            return False
+
+        self._llama.stream(request, on_chunk)
+        text = "".join(texts)
+        if finish == "stop" and schema is not None and not fits(text, schema):
+            raise BadInput(
+                f"the engine wrote an answer that the output schema does not accept: {text[:200]!r}. Please report the "
+                "schema; a simpler one helps meanwhile"
+            )
+        return Generated(
+            text,
+            _pieces(tokens),
+            np.array([token["logprob"] for token in tokens], dtype=np.float64),
+            finish,
+            n_input,
+            len(tokens),
+            time.perf_counter() - started,
+        )
+
+    def _choose(
+        self, ids: list[int], labels: tuple[str, ...], tree: LabelTree, temperature: float, seed: int, started: float
+    ) -> Generated:
+        def fork(path: tuple[int, ...], tokens: tuple[int, ...]) -> FloatArray:
+            return self._fork([*ids, *path], tokens)
+
+        probabilities = weigh(tree, fork)
+        return chosen_label(labels, probabilities, temperature, seed, len(ids), time.perf_counter() - started)
+
+    def _fork(self, ids: list[int], tokens: tuple[int, ...]) -> FloatArray:
+        """The probabilities of `tokens` after `ids`, renormalised over them."""
+        reply = self._llama.complete(
+            {
+                "prompt": ids,
+                "n_predict": 1,
+                "temperature": 1.0,
+                "samplers": _SAMPLERS,
+                "logit_bias": [[token, _LIFT] for token in tokens],
+                "n_probs": len(tokens),
+                "post_sampling_probs": True,
+                "cache_prompt": True,
+            }
+        )
+        found = {entry["id"]: entry["prob"] for entry in pieces_of(reply)[0]["top_probs"]}
+        shares = np.array([found.get(token, 0.0) for token in tokens], dtype=np.float64)
+        total: float = shares.sum()
+        return shares / total
+
+    def _tree(self, labels: tuple[str, ...]) -> LabelTree:
+        with self._lock:
+            if labels not in self._trees:
+                ids = [self._llama.tokens(label, special=False) for label in labels]
+                self._trees[labels] = plant(ids, self._ends[-1])
+            return self._trees[labels]
+
+    def _schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        key = json.dumps(schema)
+        with self._lock:
+            if key not in self._schemas:
+                check_schema(schema, self._is_possible)
+                self._schemas[key] = closed(schema)
+            return self._schemas[key]
+
+    def _is_possible(self, schema: dict[str, Any]) -> bool:
+        """Whether llama.cpp takes the schema as a constraint: one it does not take it leaves out without a word."""
+        wrong = self._llama.tokens(_NO_JSON, special=False)[-1]
+        request = {"prompt": self._ends[:1], "n_predict": 1, "temperature": 0.0, "samplers": _SAMPLERS}
+        reply = self._llama.complete({**request, "json_schema": schema, "logit_bias": [[wrong, _LIFT]], "n_probs": 1})
+        return bool(pieces_of(reply)[0]["id"] != wrong)
+
+    def _specials_in(self, frame: str) -> set[str]:
+        with self._lock:
+            if frame not in self._specials:
+                self._specials[frame] = self._llama.specials_in(frame)
+            return self._specials[frame]
+
+
+def _unread(n_input: int, started: float) -> Generated:
+    return Generated("", (), np.zeros(0), "too long", n_input, 0, time.perf_counter() - started)
+
+
+def _pieces(tokens: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The tokens' texts, which make up the answer: a character that several tokens spell is the last one's."""
+    decoder = getincrementaldecoder("utf-8")("replace")
+    last = len(tokens) - 1
+    return tuple(decoder.decode(bytes(token["bytes"]), index == last) for index, token in enumerate(tokens))

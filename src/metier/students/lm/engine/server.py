@@ -1,0 +1,146 @@
+"""llama.cpp's server in this process: load it quietly, turn text into token ids, run requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from metier.errors import BadInput, MissingExtra
+
+_QUIET = -1
+_TIMEOUT_S = 60.0
+# What the server keeps of past prompts beside its slots is of no use to a specialist, whose prompts share one beginning.
+_NO_STORE_MIB = 0
+
+Chunk = Mapping[str, Any]
+
+
+class Llama:
+    """A loaded model. Thread safe; requests beyond `parallel` wait in llama.cpp's queue.
+
+    The binding also opens a port on the loopback address, the only way to its tokenizer: it is closed to others by a key
+    that is drawn at loading and never leaves this process.
+    """
+
+    def __init__(self, path: Path, *, n_context: int, threads: int, parallel: int) -> None:
+        self._key = secrets.token_hex(16)
+        self._server = _load(path, n_context, threads, parallel, self._key)
+        self._address = urlsplit(self._server.listening_address)
+        self.end_text = str(self._ask("GET", "/props")["eos_token"])
+
+    def tokens(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
+        """The ids of `text`; `special`: special tokens written in it count; `begin`: as the model wants a text to begin."""
+        asked = {"content": text, "parse_special": special, "add_special": begin}
+        return list(self._ask("POST", "/tokenize", asked)["tokens"])
+
+    def specials_in(self, text: str) -> set[str]:
+        """The special tokens that are written in `text`."""
+        plain, parsed = self.tokens(text, special=False), self.tokens(text, special=True)
+        if plain == parsed:
+            return set()
+        asked = {"content": text, "parse_special": True, "add_special": False, "with_pieces": True}
+        pieces = {
+            token["piece"]
+            for token in self._ask("POST", "/tokenize", asked)["tokens"]
+            if isinstance(token["piece"], str) and token["id"] not in plain
+        }
+        return {piece for piece in pieces if self.tokens(piece, special=False) != self.tokens(piece, special=True)}
+
+    def complete(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The completion of a request, which must not stream. Raises BadInput where llama.cpp refuses it."""
+        reply: Mapping[str, Any] = self._server.handle_completions(dict(request))
+        _refuse(reply)
+        return reply
+
+    def stream(self, request: Mapping[str, Any], on_chunk: Callable[[Chunk], bool]) -> None:
+        """Run a request, handing on every chunk until `on_chunk` says to stop. Raises BadInput where it is refused.
+
+        What `on_chunk` raises is raised here: the binding would print it and go on.
+        """
+        failures: list[BaseException] = []
+
+        def guarded(chunk: Any) -> bool:
+            try:
+                for part in chunk if isinstance(chunk, list) else [chunk]:
+                    _refuse(part)
+                    if on_chunk(part):
+                        return True
+            except BaseException as error:
+                failures.append(error)
+                return True
+            return False
+
+        self._server.handle_completions({**request, "stream": True}, guarded)
+        if failures:
+            raise failures[0]
+
+    def close(self) -> None:
+        """Free the model; further calls fail."""
+        self._server = None
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        connection = HTTPConnection(str(self._address.hostname), self._address.port, timeout=_TIMEOUT_S)
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+
+def idle_cores() -> int:
+    """How many cores have nothing to do, at least one.
+
+    llama.cpp's threads wait for each other by spinning: one too many on a busy machine costs tenfold, one too few little.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, min(cores, round(cores - busy)))
+
+
+def pieces_of(chunk: Chunk) -> Sequence[Mapping[str, Any]]:
+    """The tokens of a chunk or a completion, with `id`, `token` and `logprob` or `top_probs`."""
+    logprobs = chunk["choices"][0].get("logprobs")
+    return logprobs["content"] if logprobs else ()
+
+
+def _load(path: Path, n_context: int, threads: int, parallel: int, key: str) -> Any:
+    try:
+        import xllamacpp
+    except ImportError:
+        raise MissingExtra("lm", "answering with a language-model specialist") from None
+    if not path.is_file():
+        raise BadInput(f"no model file at {path}")
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_ctx = n_context * parallel
+    parameters.n_parallel = parallel
+    parameters.verbosity = _QUIET
+    parameters.api_keys = [key]
+    parameters.ui = False
+    parameters.endpoint_slots = False
+    parameters.fit_params = False
+    parameters.cache_ram_mib = _NO_STORE_MIB
+    # The whole window of every layer is kept: prompts that begin alike, and the labels' forks, are not read anew.
+    parameters.swa_full = True
+    parameters.n_ctx_checkpoints = 0
+    parameters.n_threads_http = 2
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads or idle_cores()
+    try:
+        return xllamacpp.Server(parameters)
+    except RuntimeError as error:
+        raise BadInput(f"{path}: llama.cpp cannot load this file as a GGUF model: {error}") from error
+
+
+def _refuse(reply: Mapping[str, Any]) -> None:
+    if "error" in reply:
+        error = reply["error"]
+        raise BadInput(
+            f"llama.cpp refused the request: {error.get('message', error) if isinstance(error, dict) else error}"
+        )
