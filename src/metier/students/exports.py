@@ -14,7 +14,9 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
+from metier.artefacts.specialists import LanguageModel
 from metier.errors import BadArtefact
 from metier.students.base import EpochPoint, FitSummary, LabelledTexts, Option
 from metier.version import __version__
@@ -148,4 +150,6 @@ def _summary(content: Mapping[str, Any]) -> FitSummary:
     plain = {**content, "classes": tuple(content["classes"]), "notes": tuple(content["notes"])}
     if plain["tune_accuracy"] is None:
         plain["tune_accuracy"] = math.nan
+    if (model := plain.get("language_model")) is not None:
+        plain["language_model"] = TypeAdapter(LanguageModel).validate_python(model)
     return FitSummary(**{**plain, "curve": epoch_points(content["curve"])})

@@ -18,14 +18,16 @@ import numpy.typing as npt
 
 from metier.artefacts.specialists import CurvePoint
 from metier.progress import Progress
-from metier.students.base import FitSummary, LabelledTexts, Option, Student
+from metier.students.base import LABEL_TASK, FitSummary, LabelledTexts, Option, Student, TaskSpec
 from metier.students.exports import recipe_of, write_json
 
 # Parts of the train split, geometric. Together 0.44 of the main training's examples: the curve costs less than half of
-# it. `linear` is so cheap that a fourth part is worth its seconds.
+# it. `linear` is so cheap that a fourth part is worth its seconds; `lm`, so dear that the fewest that a law can be
+# fitted to must do.
 SHARES: Mapping[str, tuple[float, ...]] = {
     "linear": (1 / 16, 1 / 8, 1 / 4, 1 / 2),
     "encoder": (1 / 16, 1 / 8, 1 / 4),
+    "lm": (1 / 8, 1 / 4),
 }
 _MIN_CLASSES_SEEN = 2
 
@@ -56,6 +58,7 @@ def measure_learning_curve(
     seed: int,
     progress: Progress,
     options: Mapping[str, Option],
+    task: TaskSpec = LABEL_TASK,
     shares: Sequence[float] | None = None,
 ) -> tuple[CurvePoint, ...]:
     """Train on parts of `train` and give the points, ascending in size, with that of the main training `full` last.
@@ -68,7 +71,7 @@ def measure_learning_curve(
     wanted = SHARES.get(student.name, SHARES["encoder"]) if shares is None else shares
     sizes = sorted({math.ceil(share * len(train)) for share in wanted if 0 < share < 1})
     points = [
-        _measured(student, train.take(places), tune, folder, seed, progress, options)
+        _measured(student, train.take(places), tune, folder, seed, progress, options, task)
         for places in nested_parts(train.labels, sizes, seed)
         if len({train.labels[i] for i in places}) >= _MIN_CLASSES_SEEN
     ]
@@ -83,6 +86,7 @@ def _measured(
     seed: int,
     progress: Progress,
     options: Mapping[str, Option],
+    task: TaskSpec,
 ) -> CurvePoint:
     recipe = recipe_of(student.name, part, tune, seed, options)
     path = folder / f"{student.name}-{len(part)}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}.json"
@@ -93,7 +97,7 @@ def _measured(
         progress(f"{description} on {len(part):,} examples", done, total)
 
     scratch = path.with_suffix(".work")
-    accuracy = student.tune_accuracy(part, tune, scratch, seed=seed, progress=told, options=options)
+    accuracy = student.tune_accuracy(part, tune, scratch, seed=seed, progress=told, options=options, task=task)
     point = CurvePoint(len(part), 1 - accuracy, len(tune))
     write_json(path, vars(point))
     return point

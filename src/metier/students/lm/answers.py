@@ -1,0 +1,74 @@
+"""What a generated answer says: the answer in the task's form, or why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metier.artefacts.tasks import OutputKind
+from metier.metrics.generation import CUT_OFF, DEGENERATE, INVALID, TOO_LONG, is_degenerate
+from metier.metrics.grounding import count_ungrounded
+from metier.metrics.records import canonical, parse_record
+from metier.metrics.schemas import record_checker
+from metier.students.base import TaskSpec
+from metier.students.lm.parts import Constraint, Generated
+
+
+@dataclass(frozen=True)
+class ReadAnswer:
+    """`text` in the task's form (of `fields` the canonical record), or as it was written beside a `failure`; `grounded` is
+    the share of its values that stand in the input, 1 where it holds none that must."""
+
+    text: str
+    failure: str | None
+    grounded: float = 1.0
+
+
+@dataclass(frozen=True)
+class AnswerReader:
+    """Reads answers of one task."""
+
+    kind: OutputKind
+    schema: Mapping[str, Any] | None
+    check: Callable[[Any], str | None]
+
+    def read(self, answer: Generated, source: str) -> ReadAnswer:
+        """What `answer`, written to the input `source`, says."""
+        if (failure := _unfinished(answer)) is not None:
+            return ReadAnswer(answer.text, failure)
+        if self.kind is OutputKind.LABEL:
+            return ReadAnswer(answer.text, None)
+        if self.kind is OutputKind.TEXT:
+            return ReadAnswer(answer.text, None if answer.text.strip() else INVALID)
+        return self._read_record(answer.text, source)
+
+    def _read_record(self, text: str, source: str) -> ReadAnswer:
+        record = parse_record(text)
+        if record is None or self.check(record) is not None:
+            return ReadAnswer(text, INVALID)
+        made_up, given = count_ungrounded(record, source, self.schema)
+        return ReadAnswer(canonical(record, self.schema), None, 1 - made_up / given if given else 1.0)
+
+
+def reader_of(task: TaskSpec) -> AnswerReader:
+    """The reader of a task's answers."""
+    schema = task.output_schema if task.kind is OutputKind.FIELDS else None
+    return AnswerReader(task.kind, schema, record_checker(schema) if schema is not None else lambda _: None)
+
+
+def constraint_of(task: TaskSpec, classes: tuple[str, ...]) -> Constraint:
+    """What an answer of the task may be."""
+    if task.kind is OutputKind.LABEL:
+        return Constraint(labels=classes)
+    return Constraint(schema=task.output_schema) if task.kind is OutputKind.FIELDS else Constraint()
+
+
+def _unfinished(answer: Generated) -> str | None:
+    if answer.finish == "too long":
+        return TOO_LONG
+    if answer.finish == "loop":
+        return DEGENERATE
+    if answer.finish == "length":
+        return DEGENERATE if is_degenerate(answer.text, hit_limit=True) else CUT_OFF
+    return None

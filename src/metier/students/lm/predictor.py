@@ -1,0 +1,144 @@
+"""The language model's exported form: a GGUF build, a prompt form, and what makes one score of its probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.artefacts.tasks import OutputKind
+from metier.metrics.correctness import is_correct
+from metier.students.base import Answers, FloatArray, ProbabilityArray, TaskSpec
+from metier.students.confidence import ScoreModel
+from metier.students.lm.answers import AnswerReader, ReadAnswer, constraint_of, reader_of
+from metier.students.lm.foreignness import CharacterModel
+from metier.students.lm.parts import Constraint, Generated, PromptForm, Writer
+from metier.students.lm.scores import AnswerScore, answer_features
+
+# The second sample that an answer is compared with: warm enough to differ where the model wavers.
+SECOND_TEMPERATURE, _SECOND_SEED = 0.7, 1
+# A probability that llama.cpp rounds to nothing must keep a logarithm.
+_LEAST = 1e-9
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How inputs are put to a model of one task, and its answers read."""
+
+    kind: OutputKind
+    form: PromptForm
+    constraint: Constraint
+    reader: AnswerReader
+    max_output_tokens: int
+
+    def write(self, writer: Writer, inputs: Sequence[str], temperature: float = 0.0, seed: int = 0) -> list[Generated]:
+        """The writer's answer to every input, in order."""
+        if not inputs:
+            return []
+        prompts = [self.form.write(text) for text in inputs]
+        limit = self.max_output_tokens
+        return writer.write(prompts, self.constraint, max_tokens=limit, temperature=temperature, seed=seed)
+
+    def read(self, written: Sequence[Generated], inputs: Sequence[str]) -> list[ReadAnswer]:
+        """What the answers say."""
+        return [self.reader.read(one, text) for one, text in zip(written, inputs, strict=True)]
+
+    def second_opinion(self, writer: Writer, inputs: Sequence[str], first: Sequence[ReadAnswer]) -> FloatArray:
+        """(n,) 1.0 where a second, warmer sample says the same, else 0.0; failed answers are not asked again."""
+        agree = np.zeros(len(inputs))
+        places = [place for place, one in enumerate(first) if one.failure is None]
+        asked = [inputs[place] for place in places]
+        second = self.read(self.write(writer, asked, SECOND_TEMPERATURE, _SECOND_SEED), asked)
+        for place, one in zip(places, second, strict=True):
+            agree[place] = one.failure is None and is_correct(self.kind, one.text, first[place].text)
+        return agree
+
+
+def asking_of(task: TaskSpec, classes: tuple[str, ...], form: PromptForm, max_output_tokens: int) -> Asking:
+    """How a task's inputs are put to a model in one prompt form."""
+    return Asking(task.kind, form, constraint_of(task, classes), reader_of(task), max_output_tokens)
+
+
+@dataclass(frozen=True)
+class LmPredictor:
+    """Answers from a tuned language model, some tens of milliseconds each; `close` frees the model."""
+
+    classes_: tuple[str, ...]
+    asking: Asking
+    writer: Writer
+    foreignness: CharacterModel
+    score: AnswerScore | ScoreModel
+    n_cores: int = 1
+
+    @property
+    def condition(self) -> str:
+        """Under what conditions it answers, for whoever times it."""
+        cores = "one core" if self.n_cores == 1 else f"{self.n_cores} cores"
+        return f"one answer at a time, {cores}, loaded and warm, in this process"
+
+    def predict(self, inputs: Sequence[str]) -> Answers:
+        """Answer every input, in order."""
+        inputs = list(inputs)
+        written = self.asking.write(self.writer, inputs)
+        read = self.asking.read(written, inputs)
+        foreign = self.foreignness.cross_entropies(inputs)
+        probabilities = self._probabilities(written)
+        scores = self._scores(inputs, written, read, foreign, probabilities)
+        scores[[one.failure is not None for one in read]] = 0.0
+        labels = np.empty(len(inputs), dtype=np.object_)
+        labels[:] = [one.text for one in read]
+        return Answers(
+            labels,
+            scores,
+            foreign,
+            probabilities,
+            tuple(one.failure for one in read),
+            np.array([one.n_input for one in written], dtype=np.int64),
+            np.array([one.n_output for one in written], dtype=np.int64),
+        )
+
+    def close(self) -> None:
+        """Free the model."""
+        close = getattr(self.writer, "close", None)
+        if close is not None:
+            close()
+
+    def _scores(
+        self,
+        inputs: list[str],
+        written: Sequence[Generated],
+        read: Sequence[ReadAnswer],
+        foreign: FloatArray,
+        probabilities: ProbabilityArray,
+    ) -> FloatArray:
+        if not inputs:
+            return np.empty(0)
+        if isinstance(self.score, ScoreModel):
+            return self.score.scores(probabilities.max(axis=1).astype(np.float64), foreign)
+        features = features_of(self.asking.kind, written, read, foreign)
+        if self.score.uses_agreement:
+            features = np.column_stack([features, self.asking.second_opinion(self.writer, inputs, read)])
+        return self.score.scores(features)
+
+    def _probabilities(self, written: Sequence[Generated]) -> ProbabilityArray:
+        if not isinstance(self.score, ScoreModel):
+            return np.empty((len(written), 0), dtype=np.float32)
+        logits = label_logits(written, len(self.classes_))
+        return self.score.probabilities(logits).astype(np.float32)
+
+
+def features_of(
+    kind: OutputKind, written: Sequence[Generated], read: Sequence[ReadAnswer], foreign: FloatArray
+) -> FloatArray:
+    """(n, k) the features of `scores.FEATURES`."""
+    rows = zip(written, read, foreign.tolist(), strict=True)
+    return np.array([answer_features(kind, one, said_foreign, said.grounded) for one, said, said_foreign in rows])
+
+
+def label_logits(written: Sequence[Generated], n_classes: int) -> npt.NDArray[np.float64]:
+    """(n, k) logarithms of the label probabilities; even ones where nothing was read."""
+    even = np.full(n_classes, 1 / max(n_classes, 1))
+    shares = [even if one.label_probabilities is None else one.label_probabilities for one in written]
+    return np.log(np.maximum(np.array(shares, dtype=np.float64).reshape(-1, n_classes), _LEAST))

@@ -1,0 +1,85 @@
+"""[lm] of metier.toml: how the language-model student is trained and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metier.errors import BadInput
+
+# What is needed to begin but shapes nothing that is made.
+_CONSENT = "accepted_licences"
+
+
+class LmSettings(BaseModel):
+    """How the student `lm` is trained, exported and asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str = Field(
+        "gemma3-270m",
+        description="Language model to start from: gemma3-270m or smollm2 (packages), hf:organisation/name, a local "
+        "folder, or a GGUF file.",
+    )
+    accepted_licences: tuple[str, ...] = Field(
+        (),
+        description="Licences that you have read and accept, where a base asks for it: gemma.",
+        json_schema_extra={"option": "accept-licence"},
+    )
+    vocabulary: Literal["trim", "keep"] = Field(
+        "trim", description="trim cuts the vocabulary to the tokens that the task needs; keep leaves it whole."
+    )
+    method: Literal["auto", "full", "lora"] = Field(
+        "auto", description="Tune every weight or low-rank adapters; auto goes by the model's size and the memory."
+    )
+    epochs: int = Field(3, ge=1, le=100, description="Passes over the training examples, at most.")
+    learning_rate: float = Field(
+        0.0, ge=0, lt=1, description="Highest learning rate; 0 takes the one that suits the method."
+    )
+    max_tokens: int = Field(
+        2048, ge=32, le=131_072, description="Longer prompts are not trained on; at run time they escalate."
+    )
+    max_output_tokens: int = Field(512, ge=1, le=32_768, description="Longest answer; longer ones are cut off.")
+    preference: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Preference tuning on its own mistakes: auto does it where the tune split shows mistakes to learn "
+        "from; what does not help is not kept.",
+    )
+    baking: Literal["auto", "keep", "bake"] = Field(
+        "auto",
+        description="Drop the frontier prompt's instructions: where the tune split shows no loss, never, always.",
+    )
+    quantisation: Literal["auto", "q8_0", "q4"] = Field(
+        "auto", description="Build that answers; auto takes the smallest that keeps to the parity margin."
+    )
+    parity_margin: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="Largest share of the tune split's answers that a build may lose against the model as it was tuned.",
+    )
+    agreement: Literal["auto", "off"] = Field(
+        "auto",
+        description="Ask for a second sample of every answer, at twice the price, where that ranks mistakes better.",
+    )
+
+    def options(self) -> dict[str, Any]:
+        """The student's options."""
+        return {**self.shaping(), _CONSENT: ",".join(self.accepted_licences)}
+
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any]) -> LmSettings:
+        """The settings that `options` came from. Raises BadInput naming the option and the value."""
+        accepted = tuple(name for name in str(options[_CONSENT]).split(",") if name)
+        try:
+            return cls(**{**options, _CONSENT: accepted})
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            name = ".".join(str(part) for part in fault["loc"])
+            raise BadInput(f"option {name!r} of the student 'lm' is {fault['input']!r}: {fault['msg']}") from error
+
+    def shaping(self) -> dict[str, Any]:
+        """The options that shape what is made: all but the consent."""
+        return {name: value for name, value in self.model_dump().items() if name != _CONSENT}

@@ -1,0 +1,44 @@
+"""Phases: done once, again after a kill, never from another recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metier.students.lm.phases import open_phases
+
+
+def test_a_phase_is_done_once(tmp_path: Path) -> None:
+    calls = []
+
+    def make(place: Path) -> Mapping[str, Any]:
+        calls.append(place)
+        (place / "weights").write_text("w")
+        return {"n": 3}
+
+    for _ in range(2):
+        phases = open_phases(tmp_path / "work", "a")
+        assert phases.once("one", make) == {"n": 3}
+        assert phases.wall_s["one"] >= 0
+    assert calls == [tmp_path / "work" / "one"]
+
+
+def test_a_phase_that_was_stopped_is_done_again_with_its_files(tmp_path: Path) -> None:
+    def stopped(place: Path) -> Mapping[str, Any]:
+        (place / "checkpoint").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_phases(tmp_path / "work", "a").once("one", stopped)
+    found = open_phases(tmp_path / "work", "a").once("one", lambda place: {"had": (place / "checkpoint").read_text()})
+    assert found == {"had": "half"}
+
+
+def test_the_work_of_another_recipe_is_removed(tmp_path: Path) -> None:
+    open_phases(tmp_path / "work", "a").once("one", lambda _: {"n": 1})
+    assert open_phases(tmp_path / "work", "b").once("one", lambda _: {"n": 2}) == {"n": 2}
+    (tmp_path / "work" / "recipe.json").unlink()  # whose it was cannot be told
+    assert open_phases(tmp_path / "work", "b").once("one", lambda _: {"n": 3}) == {"n": 3}
