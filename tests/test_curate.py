@@ -285,9 +285,9 @@ def test_a_wrong_name_is_met_with_the_nearest():
         run(topic_calls(), name="topic")
 
 
-def test_other_kinds_of_output_are_refused():
-    with pytest.raises(BadInput, match="label tasks only"):
-        run(topic_calls(), kinds={"topics": OutputKind.TEXT})
+def test_pages_are_refused():
+    with pytest.raises(BadInput, match="reads images"):
+        run(topic_calls(), kinds={"topics": OutputKind.PAGE})
 
 
 def test_a_label_that_is_only_in_the_given_test_stays_and_is_warned_about():

@@ -22,6 +22,7 @@ from metier.curation.splitting import Shares
 from metier.curation.texts import clean
 from metier.curation.verdicts import label_rows
 from metier.errors import BadInput
+from metier.generalists.prompts import task_template
 from metier.progress import Progress, silent
 
 
@@ -55,7 +56,7 @@ class CurateSettings(BaseModel):
     min_span_days: float = Field(
         2.0, ge=0, description="Shortest span in days in which time_order = auto holds out the newest"
     )
-    max_label_chars: int = Field(100, ge=1, description="Longer outputs are removed: a label is a name, not a text")
+    max_label_chars: int = Field(100, ge=1, description="Longer labels are removed: a label is a name, not a text")
     ood_size: int = Field(
         1000, ge=0, description="Most out-of-scope inputs taken from other tasks, where none are given"
     )
@@ -81,7 +82,7 @@ def curate(
     ood_inputs: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> Dataset:
-    """Make a Dataset of one label task's calls.
+    """Make a Dataset of one task's calls.
 
     Args:
         audit: where the task was found, with the calls assigned to it.
@@ -95,24 +96,25 @@ def curate(
 
     Raises:
         NotFound: the audit has no such task.
-        BadInput: the task's output is not a label, or a record's split name is not known.
+        BadInput: the task's inputs are pages, a record's split name is not known, or the JSON Schema that its requests
+            state is none.
         NotEnoughData: too few usable examples or labels; says how many there are and what was removed.
         MissingExtra: personal data are to be scrubbed and the library for it is not installed.
     """
-    task = _label_task(find_task(audit, task_name))
+    task = _text_task(find_task(audit, task_name))
     split_seed, ood_seed = np.random.SeedSequence(seed).spawn(2)
     scrubber = Scrubber() if settings.scrub_pii else None
     rows = read_calls(audit, task, traffic, progress)
     rows = rows.with_columns(input=_each(rows["input"], clean))
     if scrubber:
         rows = _scrubbed(rows, scrubber, progress)
-    labelled = label_rows(rows, settings.max_label_chars)
+    labelled = label_rows(rows, task, settings.max_label_chars)
     meanings = sides(labelled.rows["split"].to_list())
     rows = labelled.rows.with_columns(
         side=pl.Series([meanings[name] for name in labelled.rows["split"]], dtype=pl.String)
     )
     gathered = gather(audit, task, rows, ood_inputs, settings.ood_size, scrubber, np.random.default_rng(ood_seed))
-    pruned = deduplicate(gathered, settings.near_duplicate_threshold, progress)
+    pruned = deduplicate(gathered, task.kind, settings.near_duplicate_threshold, progress)
     return assemble(
         task,
         labelled,
@@ -122,15 +124,16 @@ def curate(
         settings.min_span_days,
         settings.min_split_size,
         scrubber.notes() if scrubber else (),
+        task_template(task),
         np.random.default_rng(split_seed),
     )
 
 
-def _label_task(task: Task) -> Task:
-    if task.kind is not OutputKind.LABEL:
+def _text_task(task: Task) -> Task:
+    if task.kind is OutputKind.PAGE:
         raise BadInput(
-            f"Task {task.name!r} answers with {task.kind.value}; this version trains label tasks only."
-            " `metier audit` shows the output kind of every task."
+            f"Task {task.name!r} reads images; this version trains tasks that read text. `metier audit` shows the output"
+            " kind of every task."
         )
     return task
 

@@ -63,6 +63,22 @@ class Contradiction:
 
 
 @dataclass(frozen=True)
+class JsonStyle:
+    """How the frontier model lays out a record as JSON.
+
+    Without `indent` it is on one line. `keys` is the order in which keys are written; others follow as they come. `absent`
+    says what stands where a record lacks a value (key, and JSON text such as "null"); keys that are not in it are left out.
+    """
+
+    indent: str | None = None
+    item_separator: str = ", "
+    key_separator: str = ": "
+    ascii_only: bool = False
+    keys: tuple[str, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class AnswerForm:
     """How the frontier model writes its label when it is called in one particular way, learnt from the calls.
 
@@ -71,6 +87,9 @@ class AnswerForm:
     string where `is_json`; it stands in the message's content, or, where `tool_name` is set, in the arguments of a call of
     that tool. `spelling` gives the written form of labels that differ from it. `share` in [0, 1] of the `n` calls made
     this way were answered in exactly this form (as equal JSON for tool calls).
+
+    Of a `fields` task `json_style` is set, and a record laid out in it stands in the label's place; `share` then counts
+    equal JSON. Of a `text` task the text does.
     """
 
     template_id: str | None
@@ -82,6 +101,7 @@ class AnswerForm:
     spelling: tuple[tuple[str, str], ...]
     n: int
     share: float
+    json_style: JsonStyle | None = None
 
 
 @dataclass(frozen=True)

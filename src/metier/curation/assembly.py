@@ -7,15 +7,18 @@ import math
 from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
-from metier.artefacts.tasks import Task
+from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, AnswerForm, Dataset
+from metier.artefacts.tasks import OutputKind, Task, Template
 from metier.curation.deduplication import Pruned
 from metier.curation.forms import learn_forms
+from metier.curation.record_forms import learn_record_forms, learn_text_forms
 from metier.curation.splitting import Shares, Splits, TimeOrder, split_rows
 from metier.curation.verdicts import Labelled
 from metier.errors import NotEnoughData
+from metier.metrics.records import parse_record
 
 _ID_CHARS = 16
 # With fewer calibration items no answer can be certified at alpha = delta = 0.05, even if none is wrong: ln 0.05 / ln 0.95.
@@ -39,6 +42,7 @@ def assemble(
     min_span_days: float,
     min_split_size: int,
     notes: tuple[str, ...],
+    template: Template | None,
     rng: np.random.Generator,
 ) -> Dataset:
     """Split what was kept and check that it can be learnt and measured.
@@ -48,22 +52,26 @@ def assemble(
     """
     alive = pruned.rows.filter(pl.col("reason").is_null())
     scoped = alive.filter(pl.col("side").is_null() | (pl.col("side") != "ood"))
-    _check_labels(task, scoped, pruned, 4 * min_split_size)
+    _check_outputs(task, scoped, pruned, 4 * min_split_size)
+    strata, by = _strata(task.kind, scoped["output"])
     splits = split_rows(
         np.array(scoped["side"].to_list(), dtype=object),
         scoped["bound"].to_numpy(),
-        np.unique(scoped["output"].to_numpy(), return_inverse=True)[1].astype(np.int64),
+        strata,
         scoped["time"].to_numpy(),
         shares,
         time_order,
         min_span_days,
         rng,
+        by,
     )
     _check_sizes(task, splits, min_split_size, scoped, pruned)
     scoped = scoped.with_columns(split=pl.Series(splits.names.tolist(), dtype=pl.String))
     ood = alive.filter(pl.col("side") == "ood").with_columns(split=pl.lit("ood"), output=pl.lit(None, dtype=pl.String))
     examples = _with_ids(task, pl.concat([scoped, ood, _extra_rows(pruned, scoped)], how="diagonal_relaxed"))
-    classes = tuple(sorted(scoped.filter(pl.col("split") == "train")["output"].unique().to_list()))
+    has_labels = task.kind is OutputKind.LABEL
+    train = scoped.filter(pl.col("split") == "train")["output"]
+    classes = tuple(sorted(train.unique().to_list())) if has_labels else ()
     n_ood = int((examples["split"] == "ood").sum())
     return Dataset(
         task_id=task.id,
@@ -73,13 +81,51 @@ def assemble(
         split_rule=splits.rule,
         ood_source=f"{pruned.ood_source}: {n_ood:,} inputs" if n_ood else "none",
         contradictions=pruned.contradictions,
-        warnings=(*splits.warnings, *pruned.warnings, *_warnings(examples, classes)),
+        warnings=(
+            *splits.warnings,
+            *pruned.warnings,
+            *(_label_warnings(examples, classes) if has_labels else ()),
+            *_warnings(examples),
+        ),
         examples=examples.select(EXAMPLE_SCHEMA.names()).cast(EXAMPLE_SCHEMA),
         removed=_removed(pruned.rows, examples),
         answer_key=labelled.answer_key,
-        notes=(*_label_notes(labelled), *labelled.notes, *pruned.notes, *notes),
-        forms=learn_forms(labelled.answered, classes),
+        notes=(*labelled.notes, *_size_notes(task.kind, scoped["output"]), *pruned.notes, *notes),
+        forms=_forms(task.kind, labelled, classes),
+        output_schema=labelled.output_schema,
+        template=template,
     )
+
+
+def _strata(kind: OutputKind, outputs: pl.Series) -> tuple[npt.NDArray[np.int64], str]:
+    """The stratum of each example and what strata are: labels, which keys of the record are given, or nothing."""
+    names = outputs.to_list()
+    if kind is OutputKind.FIELDS:
+        patterns = [" ".join(sorted(parse_record(text) or ())) for text in names]
+        counts = Counter(patterns)
+        names = [pattern if counts[pattern] >= _FEW_EXAMPLES else "" for pattern in patterns]
+    elif kind is OutputKind.TEXT:
+        names = [""] * len(names)
+    numbers = np.unique(np.array(names, dtype=object), return_inverse=True)[1].astype(np.int64)
+    by = {OutputKind.LABEL: "label", OutputKind.FIELDS: "the keys that are given"}.get(kind, "")
+    return numbers, by if len(set(names)) > 1 else ""
+
+
+def _forms(kind: OutputKind, labelled: Labelled, classes: tuple[str, ...]) -> tuple[AnswerForm, ...]:
+    if kind is OutputKind.LABEL:
+        return learn_forms(labelled.answered, classes)
+    if kind is OutputKind.FIELDS:
+        return learn_record_forms(labelled.answered, labelled.output_schema or {})
+    return learn_text_forms(labelled.answered)
+
+
+def _size_notes(kind: OutputKind, outputs: pl.Series) -> tuple[str, ...]:
+    """How long the answers are: what a student must be able to write."""
+    if kind is OutputKind.LABEL or outputs.is_empty():
+        return ()
+    sizes = outputs.str.len_chars().to_numpy()
+    middle, most = np.quantile(sizes, (0.5, 0.95))
+    return (f"answers have {middle:,.0f} characters (median), 95% at most {most:,.0f}, the longest {sizes.max():,}",)
 
 
 def _extra_rows(pruned: Pruned, like: pl.DataFrame) -> pl.DataFrame:
@@ -123,9 +169,9 @@ def _kept_id(position: int | None, heir: dict[int, int | None], ids: dict[int, s
     return None if position is None else ids[position]
 
 
-def _check_labels(task: Task, scoped: pl.DataFrame, pruned: Pruned, n_needed: int) -> None:
+def _check_outputs(task: Task, scoped: pl.DataFrame, pruned: Pruned, n_needed: int) -> None:
     counts = Counter(scoped["output"].to_list())
-    if len(counts) < 2:
+    if task.kind is OutputKind.LABEL and len(counts) < 2:
         found = f"only the label {next(iter(counts))!r}" if counts else "no label at all"
         raise NotEnoughData(
             f"Task {task.name!r}: {found} is left in {scoped.height:,} usable examples of {pruned.rows.height:,} calls;"
@@ -164,19 +210,7 @@ def _losses(pruned: Pruned) -> str:
     return f" Removed: {', '.join(f'{n:,} {reason}' for reason, n in counts.most_common())}." if counts else ""
 
 
-def _label_notes(labelled: Labelled) -> tuple[str, ...]:
-    told = []
-    if labelled.merged:
-        examples = ", ".join(f"{old!r} -> {new!r}" for old, new in labelled.merged[:_LISTED])
-        told.append(
-            f"{labelled.n_merged:,} outputs respelled as the most frequent spelling of their label ({examples})"
-        )
-    if labelled.answer_key:
-        told.append(f"labels were read from the JSON key {labelled.answer_key!r} of the answers")
-    return tuple(told)
-
-
-def _warnings(examples: pl.DataFrame, classes: tuple[str, ...]) -> list[str]:
+def _label_warnings(examples: pl.DataFrame, classes: tuple[str, ...]) -> list[str]:
     found = []
     scoped = examples.filter(pl.col("split") != "ood")
     unseen = scoped.filter(~pl.col("output").is_in(classes))
@@ -190,6 +224,12 @@ def _warnings(examples: pl.DataFrame, classes: tuple[str, ...]) -> list[str]:
     rare = sorted(label for label, n in train.items() if n < _FEW_EXAMPLES)
     if rare:
         found.append(f"{len(rare):,} labels have fewer than {_FEW_EXAMPLES} training examples: {_listed(rare)}")
+    return found
+
+
+def _warnings(examples: pl.DataFrame) -> list[str]:
+    found = []
+    scoped = examples.filter(pl.col("split") != "ood")
     n_calibration = scoped.filter(pl.col("split") == "calibration")["group"].n_unique()
     if n_calibration < _CERTIFIABLE:
         found.append(

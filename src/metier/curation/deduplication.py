@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy.typing as npt
 import polars as pl
 
 from metier.artefacts.datasets import Contradiction
+from metier.artefacts.tasks import OutputKind
 from metier.curation import reasons
 from metier.curation.agreement import Copy, contradiction, settle
 from metier.curation.duplicates import near_pairs
 from metier.curation.given import RANK_OF_SIDE
 from metier.curation.grouping import bind, leaking_groups, leaking_rows, row_pairs
+from metier.curation.kinds import vote_of
 from metier.curation.ood import Gathered
 from metier.curation.texts import duplicate_key
 from metier.progress import Progress, silent
@@ -54,12 +57,16 @@ class _Ledger:
         self.kept[position] = kept
 
 
-def deduplicate(gathered: Gathered, threshold: float, progress: Progress = silent) -> Pruned:
-    """Keep one example per input, bind near-duplicates into groups, and free given held-out sides of leaks."""
+def deduplicate(gathered: Gathered, kind: OutputKind, threshold: float, progress: Progress = silent) -> Pruned:
+    """Keep one example per input, bind near-duplicates into groups, and free given held-out sides of leaks.
+
+    Near-duplicates on two sides are a leak where their answers agree; those of records and texts, which hardly ever agree
+    altogether, always are.
+    """
     rows = gathered.rows
     keys = [duplicate_key(text or "") for text in rows["input"]]
     ledger = _Ledger(rows["reason"].to_list(), [None] * rows.height)
-    _settle_copies(rows, keys, ledger)
+    _settle_copies(rows, keys, vote_of(kind), ledger)
     known = {keys[i] for i in _alive(rows, ledger, ood=False)}
     _settle_ood(rows, keys, known, ledger)
     extras = _new_extras(gathered.extras, known | {keys[i] for i in _alive(rows, ledger, ood=True)})
@@ -68,14 +75,14 @@ def deduplicate(gathered: Gathered, threshold: float, progress: Progress = silen
     number = {key: i for i, key in enumerate(dict.fromkeys(item_keys))}
     numbers = np.array([number[key] for key in item_keys], dtype=np.int64)
     pairs = row_pairs(numbers, near_pairs(list(number), threshold, progress))
-    return _bound(gathered, rows, ledger, positions, extras, pairs)
+    return _bound(gathered, kind is OutputKind.LABEL, rows, ledger, positions, extras, pairs)
 
 
 def _alive(rows: pl.DataFrame, ledger: _Ledger, *, ood: bool) -> list[int]:
     return [i for i, side in enumerate(rows["side"]) if ledger.reason[i] is None and (side == "ood") == ood]
 
 
-def _settle_copies(rows: pl.DataFrame, keys: list[str], ledger: _Ledger) -> None:
+def _settle_copies(rows: pl.DataFrame, keys: list[str], vote: Callable[[str], str], ledger: _Ledger) -> None:
     copies: dict[str, list[int]] = defaultdict(list)
     for position in _alive(rows, ledger, ood=False):
         copies[keys[position]].append(position)
@@ -85,10 +92,16 @@ def _settle_copies(rows: pl.DataFrame, keys: list[str], ledger: _Ledger) -> None
     output, provenance, side = (rows[name].to_list() for name in ("output", "provenance", "side"))
     measured = rows["recorded"].is_not_null().to_list()
     for positions in several:
+        said: dict[str, str] = {}
         settled = settle(
             [
                 Copy(
-                    i, output[i], provenance[i], RANK_OF_SIDE.get(side[i] or "train", 0), side[i] == "test", measured[i]
+                    i,
+                    said.setdefault(vote(output[i]), output[i]),
+                    provenance[i],
+                    RANK_OF_SIDE.get(side[i] or "train", 0),
+                    side[i] == "test",
+                    measured[i],
                 )
                 for i in positions
             ]
@@ -120,7 +133,13 @@ def _new_extras(extras: tuple[str, ...], known: set[str]) -> list[str]:
 
 
 def _bound(
-    gathered: Gathered, rows: pl.DataFrame, ledger: _Ledger, positions: IntArray, extras: list[str], pairs: IntArray
+    gathered: Gathered,
+    has_labels: bool,
+    rows: pl.DataFrame,
+    ledger: _Ledger,
+    positions: IntArray,
+    extras: list[str],
+    pairs: IntArray,
 ) -> Pruned:
     chosen = rows[positions]
     n_rows = len(positions)
@@ -130,7 +149,7 @@ def _bound(
     groups = np.full(n, -1, dtype=np.int64)
     groups[:n_rows] = _numbered(chosen["group"], empty=-1)
     labels = np.full(n, -1, dtype=np.int64)
-    labels[:n_rows] = _numbered(chosen["output"], empty=-1)
+    labels[:n_rows] = _numbered(chosen["output"], empty=-1) if has_labels else 0
     in_scope = pairs[(ranks[pairs] < _OOD_RANK).all(axis=1)]
     gone = _remove_leaks(ledger, positions, in_scope, groups, ranks, labels)
     dropped = _foreign_lookalikes(gathered, pairs, n_rows)
@@ -230,6 +249,9 @@ def _notes(ledger: _Ledger, n_dropped: int, n_near: int) -> tuple[str, ...]:
 def _warnings(ledger: _Ledger, n_kept: int) -> tuple[str, ...]:
     counts = Counter(reason for reason in ledger.reason if reason is not None)
     found = []
+    unusable = sum(counts[reason] for reason in (reasons.NO_RECORD, reasons.RECORD_IN_PROSE, reasons.INVALID_RECORD))
+    if unusable > 0.05 * max(1, n_kept):
+        found.append(f"{unusable:,} answers are no record that fits the schema: see `removed` and `notes`")
     if counts[reasons.GROUP_LEAKS]:
         found.append(
             f"{counts[reasons.GROUP_LEAKS]:,} examples were removed because their group is also on a held-out side of the"

@@ -71,6 +71,11 @@ def write_label(form: AnswerForm, label: str) -> str:
     return _within(_Frame(form.prefix, form.suffix, form.is_json, form.tool_name), written)
 
 
+def tools_asked(asked: str) -> bool:
+    """Whether a demand (asked_form) offers tools."""
+    return _TOOLS_ASKED.search(asked) is not None
+
+
 def learn_forms(calls: Iterable[Answered], classes: Sequence[str]) -> tuple[AnswerForm, ...]:
     """The most frequent form of each wording and demand, sorted by both; none for those whose answers show no label.
 
@@ -125,7 +130,7 @@ def _within(frame: _Frame, written: str) -> str:
 
 def _read(response: str, said: str, label: str, asked: str) -> tuple[_Frame, str] | None:
     """What stands around the label in an answer, and the label as it stands there; None where it cannot be told."""
-    called = tool_call(response) if _TOOLS_ASKED.search(asked) else None
+    called = tool_call(response) if tools_asked(asked) else None
     name, text = (None, response) if called is None else (called[0], orjson.dumps(called[1]).decode())
     if isinstance(_parsed(text), (dict, list, str)):
         return _in_json(text, said, label, name)

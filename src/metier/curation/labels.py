@@ -99,6 +99,11 @@ def tool_call(text: str) -> tuple[str, dict[str, Any]] | None:
         return None
 
 
+def is_refusal(text: str) -> bool:
+    """Whether a text opens as assistants decline."""
+    return _REFUSAL.match(text) is not None
+
+
 def _as_call(value: object) -> tuple[str, dict[str, Any]] | None:
     if not isinstance(value, dict) or value.keys() != _CALL_KEYS:
         return None
@@ -148,7 +153,7 @@ def stray_labels(teacher: Mapping[str, int], vouched: Iterable[str]) -> set[str]
     total = sum(teacher.values())
     limit = max(_RARE_COUNT, int(_RARE_SHARE * total))
     doubted = {label: n for label, n in teacher.items() if label not in known}
-    refusals = {label for label in doubted if _REFUSAL.match(label)}
+    refusals = {label for label in doubted if is_refusal(label)}
     rare = {label for label, n in doubted.items() if n <= limit} - refusals
     established = (known | set(teacher)) - rare - refusals
     most_words = max((len(label.split()) for label in established), default=_LONG_LABEL_WORDS)

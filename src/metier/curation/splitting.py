@@ -48,6 +48,7 @@ def split_rows(
     time_order: TimeOrder,
     min_span_days: float,
     rng: np.random.Generator,
+    by: str = "label",
 ) -> Splits:
     """Divide rows into train, tune, calibration and test.
 
@@ -60,17 +61,19 @@ def split_rows(
         time_order: hold out the newest groups where times allow ("auto"), wherever there are times, or never.
         min_span_days: the shortest span of time in which "auto" holds out the newest.
         rng: source of randomness.
+        by: what `classes` number, for the rule; "" where all rows are of one class.
     """
+    told = f", stratified by {by}" if by else ""
     if any(side is not None for side in sides):
-        return _given(sides, groups, classes, shares, rng)
+        return _given(sides, groups, classes, shares, rng, told)
     if time_order != "never":
         reason = _no_time_order(times, 0.0 if time_order == "always" else min_span_days)
         if not reason:
-            return _by_time(groups, classes, times, shares, rng)
+            return _by_time(groups, classes, times, shares, rng, told)
         if time_order == "always":
-            told = f"time order was asked for, but {reason}: examples were split at random instead"
-            return _at_random(groups, classes, shares, rng, (told,))
-    return _at_random(groups, classes, shares, rng)
+            warning = f"time order was asked for, but {reason}: examples were split at random instead"
+            return _at_random(groups, classes, shares, rng, told, (warning,))
+    return _at_random(groups, classes, shares, rng, told)
 
 
 def _no_time_order(times: FloatArray, min_span_days: float) -> str:
@@ -84,16 +87,27 @@ def _no_time_order(times: FloatArray, min_span_days: float) -> str:
 
 
 def _at_random(
-    groups: IntArray, classes: IntArray, shares: Shares, rng: np.random.Generator, warnings: tuple[str, ...] = ()
+    groups: IntArray,
+    classes: IntArray,
+    shares: Shares,
+    rng: np.random.Generator,
+    stratified: str,
+    warnings: tuple[str, ...] = (),
 ) -> Splits:
     names = np.array(["train", "tune", "calibration", "test"], dtype=object)
     portions = (1 - shares.tune - shares.calibration - shares.test, shares.tune, shares.calibration, shares.test)
     parts = draw(groups, classes, portions, rng, cover=True)
-    return Splits(names[parts], "stratified by label, at random, whole groups", warnings)
+    rule = f"at random, whole groups{stratified}"
+    return Splits(names[parts], rule, warnings)
 
 
 def _by_time(
-    groups: IntArray, classes: IntArray, times: FloatArray, shares: Shares, rng: np.random.Generator
+    groups: IntArray,
+    classes: IntArray,
+    times: FloatArray,
+    shares: Shares,
+    rng: np.random.Generator,
+    stratified: str,
 ) -> Splits:
     """Calibration and test are drawn at random from one window, the newest: so they are exchangeable, which the
     certificate rests on, and both are later than all that was trained on, as the calls to come will be."""
@@ -101,7 +115,7 @@ def _by_time(
     window = newest(groups, times, held_out, rng)
     if window.sum() < _WINDOW_FILLED * held_out * len(times):
         told = "groups last as long as the calls do, so the newest cannot be held out: examples were split at random"
-        return _at_random(groups, classes, shares, rng, (told,))
+        return _at_random(groups, classes, shares, rng, stratified, (told,))
     names = np.full(len(groups), "train", dtype=object)
     halves = draw(groups[window], classes[window], (shares.calibration / held_out, shares.test / held_out), rng)
     names[window] = np.where(halves == 0, "calibration", "test")
@@ -113,7 +127,7 @@ def _by_time(
     start = times[window].min()
     late = int(np.sum(times[rest] >= start))
     rule = (
-        "newest groups held out: calibration and test drawn at random, stratified by label, from the groups that began"
+        f"newest groups held out: calibration and test drawn at random{stratified}, from the groups that began"
         f" at {_utc(start)} or later; train and tune at random from the groups that began before"
         f" ({late} of their {int(rest.sum())} examples are later themselves)"
     )
@@ -124,7 +138,14 @@ def _utc(seconds: float) -> str:
     return f"{np.datetime64(round(seconds), 's')}Z"
 
 
-def _given(sides: ObjectArray, groups: IntArray, classes: IntArray, shares: Shares, rng: np.random.Generator) -> Splits:
+def _given(
+    sides: ObjectArray,
+    groups: IntArray,
+    classes: IntArray,
+    shares: Shares,
+    rng: np.random.Generator,
+    stratified: str,
+) -> Splits:
     names = np.array([side or "train" for side in sides], dtype=object)
     present = {side for side in sides if side is not None}
     told = [f"as given ({', '.join(sorted(present))})"]
@@ -144,7 +165,7 @@ def _given(sides: ObjectArray, groups: IntArray, classes: IntArray, shares: Shar
         portions = [getattr(shares, name) for name in missing]
         part = draw(groups[train], classes[train], (1 - sum(portions), *portions), rng, cover=True)
         names[train] = np.array(["train", *missing], dtype=object)[part]
-        told.append(f"{', '.join(missing)} drawn at random from train, whole groups, stratified by label")
+        told.append(f"{', '.join(missing)} drawn at random from train, whole groups{stratified}")
     if any(side is None for side in sides):
         told.append("records without a split count as train")
     return Splits(names, "; ".join(told))

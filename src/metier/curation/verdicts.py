@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from metier.artefacts.outcomes import CANCELLED, CUT_OFF, FAILED
-from metier.curation import labels, reasons
+from metier.artefacts.tasks import Task
+from metier.curation import reasons
 from metier.curation.answered import frontier_answers
 from metier.curation.forms import Answered
+from metier.curation.kinds import Reading, read_outputs
 
 _REASON_OF_FAULT = {
     FAILED: reasons.FAILED_CALL,
@@ -21,38 +23,32 @@ _REASON_OF_FAULT = {
 
 @dataclass(frozen=True)
 class Labelled:
-    """`rows` gained `output`, `recorded` (both in one spelling per class) and `reason` (null where the row is usable);
-    `answer_key` is the JSON key under which the model gives its label, `n_merged` counts outputs that were respelled,
-    `answered` are the frontier model's answers, for their form; `notes` say what came from calls that specialists kept."""
+    """`rows` gained `output`, `recorded` (both in one form) and `reason` (null where the row is usable); `answered` are the
+    frontier model's answers, for their form. `answer_key`, `output_schema` and `notes` are the dataset's."""
 
     rows: pl.DataFrame
     answer_key: str | None
-    n_merged: int
-    merged: tuple[tuple[str, str], ...]
+    output_schema: dict[str, Any] | None
     answered: tuple[Answered, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def label_rows(rows: pl.DataFrame, max_label_chars: int) -> Labelled:
+def label_rows(rows: pl.DataFrame, task: Task, max_label_chars: int) -> Labelled:
     """Give every call its output: the correction where there is one, else the response, unless it was judged wrong.
 
     What a specialist answered is an output only where a person confirmed it; else the frontier model's answer to the same
     call (`reference`) is, and where nobody else answered, the call has none: a student must not learn from its own kind.
+    Raises BadInput where the requests state a JSON Schema that is none.
     """
     rows = _sources(rows)
-    texts = pl.concat([rows["said"], rows["frontier"], rows["response"]]).unique().to_list()
-    answers = {text: labels.read_answer(text, max_label_chars) for text in texts}
-    spelled = _spellings(rows, answers)
-    judged = _judge(rows, answers, spelled)
+    reading = read_outputs(rows, task, max_label_chars)
+    judged = _judge(rows, reading)
     return Labelled(
         rows=judged.drop("parameters", "reference", "frontier", "is_frontier", "is_kept", "disowns"),
-        answer_key=labels.usual_key(
-            answers[text].key for text in rows.filter(~pl.col("is_record"))["frontier"] if answers[text].label
-        ),
-        n_merged=sum(spelled.get(label, label) != label for label in _labels(rows["said"], answers)),
-        merged=tuple(sorted((old, new) for old, new in spelled.items() if old != new)),
-        answered=frontier_answers(rows, answers, spelled),
-        notes=_kept_notes(judged),
+        answer_key=reading.answer_key,
+        output_schema=reading.output_schema,
+        answered=frontier_answers(rows, reading),
+        notes=(*reading.notes, *_kept_notes(judged)),
     )
 
 
@@ -86,38 +82,25 @@ def _sources(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _labels(texts: pl.Series, answers: dict[str | None, labels.Answer]) -> list[str]:
-    return [label for text in texts if (label := answers[text].label) is not None]
-
-
-def _spellings(rows: pl.DataFrame, answers: dict[str | None, labels.Answer]) -> dict[str, str]:
-    return labels.merge_spellings(Counter(_labels(rows["said"], answers)))
-
-
-def _judge(rows: pl.DataFrame, answers: dict[str | None, labels.Answer], spelled: dict[str, str]) -> pl.DataFrame:
-    def respelled(text: str | None) -> str | None:
-        label = answers[text].label
-        return None if label is None else spelled.get(label, label)
-
-    output = [respelled(text) for text in rows["said"]]
-    # What was answered stays on record even where it is no label: against a label it is a wrong answer.
+def _judge(rows: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+    output = [reading.output(text) for text in rows["said"]]
+    # What was answered stays on record even where it is no output: against one it is a wrong answer.
     recorded = [
-        None if is_record or text is None else (respelled(text) or text.strip())
+        None if is_record or text is None else (reading.output(text) or text.strip())
         for is_record, text in zip(rows["is_record"], rows["frontier"], strict=True)
     ]
     disowned = [
-        is_disowned or (wrong is not None and (text is None or (label is not None and respelled(wrong) == label)))
-        for is_disowned, wrong, text, label in zip(rows["disowned"], rows["disowns"], rows["said"], output, strict=True)
+        is_disowned or (wrong is not None and (text is None or (found is not None and reading.output(wrong) == found)))
+        for is_disowned, wrong, text, found in zip(rows["disowned"], rows["disowns"], rows["said"], output, strict=True)
     ]
-    reason = [answers[text].reason for text in rows["said"]]
     rows = rows.with_columns(
         output=pl.Series(output, dtype=pl.String),
         recorded=pl.Series(recorded, dtype=pl.String),
-        unread=pl.Series(reason, dtype=pl.String),
+        unread=pl.Series([reading.answers[text].reason for text in rows["said"]], dtype=pl.String),
         disowned=pl.Series(disowned, dtype=pl.Boolean),
+        refused=pl.Series([None if text is None else reading.refused.get(text) for text in output], dtype=pl.String),
     )
     unsaid = pl.col("said").is_null()
-    stray = _stray(rows)
     return rows.with_columns(
         reason=pl.when(~pl.col("found")).then(pl.lit(reasons.NOT_IN_TRAFFIC))
         .when(pl.col("input").fill_null("") == "").then(pl.lit(reasons.EMPTY_INPUT))
@@ -125,15 +108,8 @@ def _judge(rows: pl.DataFrame, answers: dict[str | None, labels.Answer], spelled
         .when(unsaid & pl.col("is_kept")).then(pl.lit(reasons.UNJUDGED_SPECIALIST))
         .when(unsaid & pl.col("fault").is_not_null()).then(pl.col("fault").replace_strict(_REASON_OF_FAULT, default=None))
         .when(pl.col("unread").is_not_null()).then(pl.col("unread"))
-        .when(pl.col("output").is_in(stray) & (pl.col("provenance") == "teacher")).then(pl.lit(reasons.STRAY_OUTPUT))
-    )  # fmt: skip
-
-
-def _stray(rows: pl.DataFrame) -> list[str]:
-    usable = rows.filter(~pl.col("disowned") & pl.col("output").is_not_null())
-    by_teacher = pl.col("provenance") == "teacher"
-    teacher = Counter(usable.filter(by_teacher)["output"].to_list())
-    return sorted(labels.stray_labels(teacher, usable.filter(~by_teacher)["output"].unique().to_list()))
+        .when(pl.col("provenance") == "teacher").then(pl.col("refused"))
+    ).drop("refused")  # fmt: skip
 
 
 def _kept_notes(rows: pl.DataFrame) -> tuple[str, ...]:

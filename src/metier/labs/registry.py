@@ -1,11 +1,14 @@
-"""The labs by name."""
+"""The labs by name: simulators of calls, and readers of public data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from metier.labs import support
+from metier.labs import lener, mts_dialog, sroie, support
+from metier.labs.corpora import Corpus
 
 
 class Lab(Protocol):
@@ -16,4 +19,18 @@ class Lab(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Reader:
+    """Public data in `folder` (below METIER_DATA), and what makes labelled chats of it, given that folder and a seed."""
+
+    folder: str
+    read: Callable[[Path, int], Corpus]
+
+
 LABS: dict[str, Lab] = {"support": support.simulate}
+CORPORA: dict[str, Reader] = {
+    "sroie": Reader("sroie", sroie.labelled),
+    "mts-sections": Reader("mts-dialog", mts_dialog.sections),
+    "mts-notes": Reader("mts-dialog", mts_dialog.notes),
+    "lener": Reader("lener-br", lener.labelled),
+}

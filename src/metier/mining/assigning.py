@@ -148,7 +148,7 @@ def _place(
     untold: dict[int, list[int]] = {}
     for row, (prompt, answer, dataset) in enumerate(zip(prompts, answers, datasets, strict=True)):
         if dataset is not None:
-            units[row], inputs[row] = grouping.dataset_units[dataset], _last_user_text(prompt)
+            units[row], inputs[row] = grouping.unit_of_record(dataset, prompt), _last_user_text(prompt)
             continue
         if not prompt.n_chars and not prompt.has_image:
             continue

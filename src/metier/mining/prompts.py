@@ -39,6 +39,20 @@ def read_prompt(messages: str | None) -> Prompt:
     return Prompt(tuple(roles), tuple(texts), has_image)
 
 
+# The messages of a labelled chat by role; the text is None where the input stands.
+Frame = tuple[tuple[str, str | None], ...]
+
+
+def frame_of(prompt: Prompt) -> Frame:
+    """What stands around the input of a labelled chat, which is its last user message."""
+    said = [place for place, role in enumerate(prompt.roles) if role == "user"]
+    last = said[-1] if said else len(prompt.roles) - 1
+    return tuple(
+        (role, None if place == last else text)
+        for place, (role, text) in enumerate(zip(prompt.roles, prompt.texts, strict=True))
+    )
+
+
 def prompt_of(messages: object) -> Prompt | None:
     """The prompt of a request's list of messages, as `read_prompt` gives it once the request is a trace; None for what is
     no list of messages. `has_image` tells of any part that is no text."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
 from metier.artefacts.traffic import Traffic
-from metier.mining.prompts import Prompt, read_prompt, text_key
+from metier.mining.prompts import Frame, Prompt, frame_of, read_prompt, text_key
 from metier.progress import Progress
 
 _COLUMNS = ("messages", "response", "dataset")
@@ -15,6 +17,10 @@ _SCRAMBLE = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 # Answers are read for their form only, so a long one need not be held whole.
 _ANSWER_CHARS = 20_000
+# Labelled chats have few prompts around their inputs; what is written afresh in each is no prompt of the task.
+_MOST_FRAMES = 1_000
+_LEAST_FRAME_SHARE = 0.02
+_LEAST_FRAME_COUNT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,11 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Sample:
-    """`calls` in a fixed random order; `datasets` are the names of the labelled record files met on the way."""
+    """`calls` in a fixed random order; `datasets` are the names of the labelled record files met on the way, each with the
+    prompts that recur around its inputs, the most frequent first."""
 
     calls: list[Sampled]
-    datasets: tuple[str, ...]
+    datasets: dict[str, tuple[Frame, ...]]
     n_calls: int
 
 
@@ -42,11 +49,11 @@ def sample_prompts(traffic: Traffic, size: int, seed: int, progress: Progress) -
     salt = (seed * _SCRAMBLE) & _MASK
     kept: dict[int, tuple[str, str | None]] = {}
     bound = _MASK
-    datasets: dict[str, None] = {}
+    frames: dict[str, Counter[Frame]] = {}
     done = 0
     for batch in traffic.batches(_COLUMNS):
         log = batch.filter(pl.col("dataset").is_null())
-        datasets.update(dict.fromkeys(batch["dataset"].drop_nulls().unique(maintain_order=True)))
+        _count_frames(batch.filter(pl.col("dataset").is_not_null()), frames)
         for messages, response in zip(log["messages"], log["response"], strict=True):
             rank = ((text_key(messages or "") ^ salt) * _SCRAMBLE) & _MASK
             if rank <= bound and rank not in kept:
@@ -57,4 +64,18 @@ def sample_prompts(traffic: Traffic, size: int, seed: int, progress: Progress) -
         done += batch.height
         progress("Sampling prompts", done, len(traffic))
     chosen = [kept[rank] for rank in sorted(kept)[:size]]
-    return Sample([Sampled(read_prompt(messages), response) for messages, response in chosen], tuple(datasets), done)
+    datasets = {name: tuple(_recurring(counts)) for name, counts in frames.items()}
+    return Sample([Sampled(read_prompt(messages), response) for messages, response in chosen], datasets, done)
+
+
+def _count_frames(records: pl.DataFrame, frames: dict[str, Counter[Frame]]) -> None:
+    for name, messages in records.select("dataset", "messages").iter_rows():
+        counts = frames.setdefault(name, Counter())
+        frame = frame_of(read_prompt(messages))
+        if frame in counts or len(counts) < _MOST_FRAMES:
+            counts[frame] += 1
+
+
+def _recurring(counts: Counter[Frame]) -> Iterable[Frame]:
+    least = max(_LEAST_FRAME_COUNT, _LEAST_FRAME_SHARE * counts.total())
+    return (frame for frame, n in counts.most_common() if n >= least and any(text is not None for _, text in frame))

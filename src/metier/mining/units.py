@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metier.artefacts.tasks import Template
+from metier.artefacts.tasks import Template, TemplateMessage
 from metier.mining.answers import Answer, Form, read_answer
+from metier.mining.literals import make_template
 from metier.mining.matching import build_matcher
 from metier.mining.meaning import OPEN_PART, WHOLE, Parts, split_by_meaning
 from metier.mining.naming import task_id
+from metier.mining.prompts import Frame, Prompt, frame_of
 from metier.mining.sampling import Sample
 from metier.mining.templates import OPEN_TEMPLATE, is_open, mine_templates
 from metier.mining.wordings import Profile, merge_wordings, profile
@@ -40,13 +42,21 @@ class Unit:
 @dataclass(frozen=True)
 class Grouping:
     """Where calls go: `places[t][p]` is the unit of part p of template t, `parts[t]` says how a call's part is told.
-    The last template is the catch-all."""
+    The last template is the catch-all. Labelled records go to the unit of their file and prompt (`framed_units`), else to
+    that of their file (`dataset_units`)."""
 
     templates: tuple[Template, ...]
     parts: tuple[Parts, ...]
     places: tuple[tuple[int, ...], ...]
     units: tuple[Unit, ...]
     dataset_units: dict[str, int]
+    framed_units: dict[tuple[str, Frame], int]
+
+    def unit_of_record(self, dataset: str, prompt: Prompt) -> int:
+        """The unit of a labelled record."""
+        if not self.framed_units:
+            return self.dataset_units[dataset]
+        return self.framed_units.get((dataset, frame_of(prompt)), self.dataset_units[dataset])
 
 
 def group_calls(sample: Sample, min_support: int, seed: int, progress: Progress) -> Grouping:
@@ -87,7 +97,10 @@ def _parts_of(template: Template, inputs: list[str], answers: list[Answer], min_
 
 
 def _number(
-    templates: tuple[Template, ...], parts: tuple[Parts, ...], members: _Members, datasets: Sequence[str]
+    templates: tuple[Template, ...],
+    parts: tuple[Parts, ...],
+    members: _Members,
+    datasets: Mapping[str, Sequence[Frame]],
 ) -> Grouping:
     """Units in order, each with the number of its job: merged wordings share one, and so do open questions."""
     slots: list[tuple[int, str]] = []
@@ -102,9 +115,19 @@ def _number(
     jobs = _merge(templates, slots, profiles)
     units = [Unit(templates[index], name, job) for (index, name), job in zip(slots, jobs, strict=True)]
     n_jobs = max(jobs) + 1
-    dataset_units = {name: len(units) + place for place, name in enumerate(datasets)}
-    units += [Unit(OPEN_TEMPLATE, "", n_jobs + place, name) for place, name in enumerate(datasets)]
-    return Grouping(templates, parts, tuple(places), tuple(units), dataset_units)
+    dataset_units, framed_units = {}, {}
+    for place, (name, frames) in enumerate(datasets.items()):
+        dataset_units[name] = len(units)
+        units.append(Unit(OPEN_TEMPLATE, "", n_jobs + place, name))
+        for frame in frames:
+            framed_units[name, frame] = len(units)
+            units.append(Unit(_framed_template(frame), "", n_jobs + place, name))
+    return Grouping(templates, parts, tuple(places), tuple(units), dataset_units, framed_units)
+
+
+def _framed_template(frame: Frame) -> Template:
+    messages = tuple(TemplateMessage(role, ("", "") if text is None else (text,)) for role, text in frame)
+    return make_template(messages, 0)
 
 
 def _by_part(parts: Parts, inputs: list[str], answers: list[Answer]) -> list[tuple[list[str], list[Answer]]]:

@@ -1,0 +1,144 @@
+"""How the frontier model writes records: learnt from its answers, and written again for another record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from metier.artefacts.datasets import AnswerForm, JsonStyle
+from metier.curation.asking import LEGACY_FUNCTIONS
+from metier.curation.forms import Answered, tools_asked
+from metier.curation.labels import tool_call
+from metier.curation.records import read_object
+from metier.metrics.records import is_absent, parse_record
+
+_FENCED = re.compile(r"\A(\s*```[\w-]*[^\S\n]*\n?)(.*?)(\n?\s*```\s*)\Z", re.DOTALL)
+_SEPARATORS = ((", ", ": "), (",", ":"), (", ", ":"), (",", ": "))
+_INDENTS = ("  ", "    ", "\t", " ", "   ")
+_LAYOUTS = tuple(
+    JsonStyle(indent, item, key, ascii_only)
+    for ascii_only in (False, True)
+    for indent, item, key in (
+        *((None, item, key) for item, key in _SEPARATORS),
+        *((indent, ",", ": ") for indent in _INDENTS),
+    )
+)
+# Layout of answers that no layout of ours gives back.
+_USUAL = _LAYOUTS[0]
+
+
+def learn_record_forms(calls: Iterable[Answered], schema: Mapping[str, Any]) -> tuple[AnswerForm, ...]:
+    """The most frequent form of each wording and demand, sorted by both; none for those whose answers show no record.
+
+    A form is what stands around the JSON (a code fence, nothing), the tool if one is called, and the JSON's layout. Keys
+    are written in their most frequent order. `share` counts the answers around which just that stands and that hold a
+    usable record. A call of the API's older `functions` has no form.
+    """
+    by_way: dict[tuple[str | None, str], list[Answered]] = defaultdict(list)
+    for call in calls:
+        by_way[call.template_id, call.asked].append(call)
+    forms = [_learn(template_id, asked, made, schema) for (template_id, asked), made in by_way.items()]
+    return tuple(sorted((form for form in forms if form is not None), key=lambda f: (f.template_id or "", f.asked)))
+
+
+def learn_text_forms(calls: Iterable[Answered]) -> tuple[AnswerForm, ...]:
+    """The plain form for each wording and demand: the text and nothing else; none where a tool is called."""
+    counts: Counter[tuple[str | None, str]] = Counter()
+    plain: Counter[tuple[str | None, str]] = Counter()
+    for call in calls:
+        way = call.template_id, call.asked
+        counts[way] += 1
+        plain[way] += call.label is not None and not (tools_asked(call.asked) and tool_call(call.response))
+    return tuple(
+        AnswerForm(template_id, asked, "", "", False, None, (), n, plain[template_id, asked] / n)
+        for (template_id, asked), n in sorted(counts.items(), key=lambda item: (item[0][0] or "", item[0][1]))
+        if plain[template_id, asked]
+    )
+
+
+def write_record(style: JsonStyle, record: Mapping[str, Any]) -> str:
+    """A record as JSON in this style."""
+    absent = {key: json.loads(text) for key, text in style.absent}
+    known = [key for key in style.keys if key in record or key in absent]
+    keys = [*known, *(key for key in record if key not in style.keys)]
+    laid_out = {}
+    for key in keys:
+        value = record.get(key)
+        if not is_absent(value):
+            laid_out[key] = value
+        elif key in absent:
+            laid_out[key] = absent[key]
+        elif key in record and key not in style.keys:
+            laid_out[key] = value
+    return _dumps(style, laid_out)
+
+
+def _dumps(style: JsonStyle, value: Any) -> str:
+    separators = (style.item_separator, style.key_separator)
+    return json.dumps(value, ensure_ascii=style.ascii_only, indent=style.indent, separators=separators)
+
+
+def _learn(
+    template_id: str | None, asked: str, calls: Sequence[Answered], schema: Mapping[str, Any]
+) -> AnswerForm | None:
+    if LEGACY_FUNCTIONS in asked:
+        return None
+    frames: Counter[tuple[str, str, str | None]] = Counter()
+    cores: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
+    for call in calls:
+        if call.label is not None:
+            frame, core = _around(call.response, asked)
+            frames[frame] += 1
+            cores[frame].append(core)
+    if not frames:
+        return None
+    frame = min(frames, key=lambda one: (-frames[one], one[0], one[1], one[2] or ""))
+    prefix, suffix, tool_name = frame
+    records = [record for core in cores[frame] if (record := parse_record(core)) is not None]
+    layout = Counter(_layout(core) for core in cores[frame]).most_common(1)[0][0]
+    keys = _key_order(records, schema)
+    style = dataclasses.replace(layout, keys=keys, absent=_absent(records, keys))
+    return AnswerForm(
+        template_id, asked, prefix, suffix, False, tool_name, (), len(calls), frames[frame] / len(calls), style
+    )
+
+
+def _around(response: str, asked: str) -> tuple[tuple[str, str, str | None], str]:
+    """What stands before and after the JSON and the tool that is called, and the JSON's text."""
+    called = tool_call(response) if tools_asked(asked) else None
+    if called is not None:
+        # A trace does not hold the arguments as they were written.
+        return ("", "", called[0]), json.dumps(called[1], ensure_ascii=False, separators=(",", ":"))
+    if fenced := _FENCED.match(response):
+        return (fenced[1], fenced[3], None), fenced[2]
+    core = response.strip()
+    start = response.find(core)
+    return (response[:start], response[start + len(core) :], None), core
+
+
+def _layout(core: str) -> JsonStyle:
+    record, _ = read_object(core)
+    return next((layout for layout in _LAYOUTS if record is not None and _dumps(layout, record) == core), _USUAL)
+
+
+def _key_order(records: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of the most frequent order, then the schema's others."""
+    orders = Counter(tuple(record) for record in records)
+    usual = min(orders, key=lambda order: (-orders[order], order)) if orders else ()
+    return (*usual, *(key for key in schema.get("properties", {}) if key not in usual))
+
+
+def _absent(records: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What is mostly written where a record lacks a value; keys that are mostly left out are not named."""
+    found = []
+    for key in keys:
+        ways = Counter(
+            json.dumps(record[key]) if key in record else None for record in records if is_absent(record.get(key))
+        )
+        if ways and (way := min(ways, key=lambda one: (-ways[one], one or ""))) is not None:
+            found.append((key, way))
+    return tuple(found)
