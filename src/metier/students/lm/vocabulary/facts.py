@@ -83,7 +83,9 @@ def read_facts(folder: Path) -> TokenizerFacts | None:
         return None
     fields = json.loads(path.read_text(encoding="utf-8"))
     if fields.pop("version", None) != _VERSION:
-        raise BadInput(f"{path} was written by another version of metier; remove the folder and convert the base again.")
+        raise BadInput(
+            f"{path} was written by another version of metier; remove the folder and convert the base again."
+        )
     for name in ("tokens", "token_types", "scores", "merges"):
         fields[name] = None if fields[name] is None else tuple(fields[name])
     return TokenizerFacts(**fields)

