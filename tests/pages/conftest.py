@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -26,7 +29,7 @@ from metier.artefacts.evaluations import (
 )
 from metier.artefacts.manifests import Manifest
 from metier.artefacts.policies import Certificate, Policy, RiskPoint
-from metier.artefacts.specialists import Card, CurvePoint, LearningCurve, Specialist
+from metier.artefacts.specialists import Card, CurvePoint, LanguageModel, LearningCurve, Specialist
 from metier.artefacts.tasks import (
     Affinity,
     AuditVerdict,
@@ -37,7 +40,11 @@ from metier.artefacts.tasks import (
     Template,
     TemplateMessage,
 )
+from metier.evaluate import EvaluateSettings, evaluate
+from metier.generalists import GeneralistAnswer, Question
 from metier.pages.inputs import ReportInputs
+from metier.progress import Progress, silent
+from metier.students import STUDENTS, Answers
 
 NAN, INF = math.nan, math.inf
 TASK = {"task_id": "t-3f9a", "task_name": "intents"}
@@ -460,12 +467,191 @@ def make_empty() -> ReportInputs:
     return ReportInputs(**TASK)
 
 
+FIELDS_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "company": {"type": "string"},
+        "date": {"type": "string"},
+        "address": {"type": "string"},
+        "total": {"type": "string"},
+    },
+    "required": ["company", "total"],
+    "additionalProperties": False,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenStudent:
+    """A student that writes what a dictionary says: input -> (answer, failure)."""
+
+    table: dict[str, tuple[str, str | None]]
+    condition: str = "one answer at a time, two threads, loaded and warm, in this process"
+
+    def load(self, folder: Path, threads: int = 1) -> WrittenStudent:
+        return self
+
+    def predict(self, inputs: Sequence[str]) -> Answers:
+        rows = [self.table[text] for text in inputs]
+        return Answers(
+            np.array([row[0] for row in rows], dtype=object),
+            np.array([0.0 if row[1] else 0.9 for row in rows]),
+            np.zeros(len(rows)),
+            np.zeros((len(rows), 0), dtype=np.float32),
+            tuple(row[1] for row in rows),
+            np.full(len(rows), 320),
+            np.full(len(rows), 58),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenGeneralist:
+    """A generalist that writes what a dictionary says: input -> answer."""
+
+    table: dict[str, str]
+    name: str = "qwen2.5-coder-1.5b-instruct, 3 examples"
+    model: str = ""
+    condition: str = "local, two threads"
+    caveat: str = "A small local model stands in for the frontier model."
+
+    def answer(self, questions: Sequence[Question], *, progress: Progress = silent) -> list[GeneralistAnswer]:
+        return [GeneralistAnswer(one.id, self.table[one.input], None, 611, 60, 4.2, 0.0) for one in questions]
+
+
+def receipt(k: int) -> tuple[str, dict[str, str]]:
+    """A receipt's text, and the record that people read off it."""
+    company, total = f"KEDAI BUKU {'ABCDEFGH'[k % 8]} SDN BHD", f"{k + 3}.{k % 10}0"
+    date, address = f"{13 + k % 15}/0{1 + k % 9}/2018", f"NO {k + 1}, JALAN SAGU {k % 7}, 81100 JOHOR BAHRU"
+    items = "\n".join(f"{n} PC * 1.00 SCHOOL NOTEBOOK {n}" for n in range(1, 30 if k == 0 else 4))
+    text = f"{company}\n{address.replace(', ', chr(10))}\nDATE: {date} 8:13 PM\n{items}\nTOTAL RM {total}\nTHANK YOU"
+    return text, {"company": company, "date": date, "address": address, "total": total}
+
+
+def written_dataset(kind: OutputKind, pairs: Sequence[tuple[str, str]]) -> Dataset:
+    rows = [
+        {
+            "id": f"test-{k}",
+            "input": text,
+            "output": output,
+            "provenance": "human",
+            "group": f"g{k // 2}",
+            "split": "test",
+        }
+        for k, (text, output) in enumerate(pairs)
+    ]
+    return Dataset(
+        **TASK,
+        kind=kind,
+        classes=(),
+        split_rule="by group (near duplicates)",
+        ood_source="",
+        contradictions=(),
+        warnings=(),
+        examples=_complete(pl.DataFrame(rows), EXAMPLE_SCHEMA),
+        removed=pl.DataFrame(schema=REMOVED_SCHEMA),
+        output_schema=FIELDS_SCHEMA if kind is OutputKind.FIELDS else None,
+    )
+
+
+def written_specialist(kind: OutputKind) -> Specialist:
+    card = Card(
+        student="lm",
+        **TASK,
+        classes=(),
+        base_model="gemma3-270m",
+        licence="Gemma Terms of Use",
+        n_train=400,
+        n_tune=63,
+        precision="Q4_0",
+        precision_reason="within the margin of the model it was exported from",
+        size_bytes=84_000_000,
+        train_wall_s=1_480.0,
+        tune_accuracy=estimate(0.73, 0.11, 63),
+        versions={"torch": "2.13.0"},
+        kind=kind,
+        language_model=LanguageModel(
+            base_sha256="9f2c" * 16,
+            conditions="use is restricted as said at https://ai.google.dev/gemma/terms",
+            vocabulary="trim: tokens that the training texts need, and every byte",
+            n_vocabulary_base=262_144,
+            n_vocabulary=9_120,
+            n_parameters_base=268_098_176,
+            n_parameters=106_163_000,
+            prompt_tokens_saved=143.0,
+            baking="no loss on the tune split without the instructions (0.41 against 0.42 nats)",
+            method="full, bf16, 3 epochs, best after 2",
+            examples_per_s=1.9,
+            tokens_per_s=702.0,
+            peak_memory_bytes=4_100_000_000,
+            builds=(("q8_0", 143_000_000), ("q4_0", 84_000_000)),
+            served="q4_0",
+            parity="62 of 63 answers on tune are those of the trained model; records right 73.0% against 74.6%",
+            preference="one pass over 41 pairs; kept, the tune split improved by 1.6 points",
+        ),
+    )
+    return Specialist(card, None, Path("weights"))
+
+
+def written_inputs(kind: OutputKind, pairs: Sequence[tuple[str, str]], ours: list, theirs: list[str]) -> ReportInputs:
+    """A report on answers that were evaluated in earnest."""
+    dataset, specialist = written_dataset(kind, pairs), written_specialist(kind)
+    texts = [text for text, _ in pairs]
+    registered = STUDENTS.get("lm")
+    STUDENTS["lm"] = WrittenStudent(dict(zip(texts, ours, strict=True)))  # type: ignore[assignment]
+    try:
+        found = evaluate(
+            (specialist,),
+            WrittenGeneralist(dict(zip(texts, theirs, strict=True))),
+            dataset,
+            EvaluateSettings(n_resamples=200, n_latency=12),
+        )
+    finally:
+        if registered is None:
+            del STUDENTS["lm"]
+        else:
+            STUDENTS["lm"] = registered
+    return ReportInputs(**TASK, dataset=dataset, specialists=(specialist,), evaluation=found)
+
+
+@cache
+def make_fields() -> ReportInputs:
+    """Records: some fields wrong, one answer degenerate, one cut off; the other side invents and breaks the schema."""
+    receipts = [receipt(k) for k in range(40)]
+    ours: list[tuple[str, str | None]] = []
+    theirs = []
+    for k, (_, record) in enumerate(receipts):
+        answer = dict(record)
+        if k % 9 == 0:
+            answer["address"] = answer["address"].replace("JALAN", "JLN")
+        ours.append((json.dumps(answer), None))
+        other = {**record, **({"company": "BOOKSHOP"} if k % 3 == 0 else {}), "date": record["date"].replace("/", "-")}
+        theirs.append(json.dumps(other) if k % 8 else "Sure! Here is the record you asked for.")
+    ours[5] = ('{"company": "KEDAI KEDAI KEDAI KEDAI KEDAI KEDAI KEDAI KEDAI KEDAI KEDAI KEDAI', "degenerate")
+    ours[11] = ('{"company": "KEDAI BUKU D SDN BHD", "date": "24/0', "cut off")
+    pairs = [(text, json.dumps(record)) for text, record in receipts]
+    return written_inputs(OutputKind.FIELDS, pairs, ours, theirs)
+
+
+@cache
+def make_text() -> ReportInputs:
+    """Summaries, some near the expected one and some not."""
+    expected = [f"The patient has had a cough for {k + 2} days, and no fever." for k in range(30)]
+    pairs = [(f"Doctor: How long? Patient: {k + 2} days of cough. No fever.", text) for k, text in enumerate(expected)]
+    ours = [
+        (text if k % 4 else f"Cough, {k + 2} days." if k else "", None if k else "too long")
+        for k, text in enumerate(expected)
+    ]
+    theirs = [f"Patient reports cough since {k + 2} days without fever." for k in range(30)]
+    return written_inputs(OutputKind.TEXT, pairs, ours, theirs)
+
+
 CASES: dict[str, Callable[[], ReportInputs]] = {
     "full": make_full,
     "alone": make_alone,
     "empty": make_empty,
     "worst": make_worst,
     "hostile": make_hostile,
+    "fields": make_fields,
+    "text": make_text,
 }
 
 

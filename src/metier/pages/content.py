@@ -12,7 +12,7 @@ from metier.artefacts.evaluations import Basis, CandidateScore, Comparison
 from metier.artefacts.manifests import Manifest
 from metier.artefacts.policies import Policy
 from metier.artefacts.specialists import Card, LearningCurve
-from metier.artefacts.tasks import TaskAudit
+from metier.artefacts.tasks import OutputKind, TaskAudit
 
 SCHEMA_NAME = "metier-report"
 SCHEMA_VERSION = 1
@@ -112,8 +112,42 @@ class SpecialistSummary:
 
 
 @dataclass(frozen=True)
+class ExampleCell:
+    """What one candidate gave, and whether it is right; also right where nothing was asked."""
+
+    text: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    """One field of a record, or a whole text: what was expected, and a cell for every candidate."""
+
+    name: str
+    expected: str
+    cells: tuple[ExampleCell, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """The answers to one test item side by side. `input` is shortened from `n_chars` characters."""
+
+    id: str
+    input: str
+    n_chars: int
+    candidates: tuple[str, ...]
+    rows: tuple[ExampleRow, ...]
+
+    @property
+    def n_wrong(self) -> int:
+        """Rows that the first candidate has wrong, failures aside."""
+        return sum(not row.cells[0].right for row in self.rows if row.cells and row.name != "what went wrong")
+
+
+@dataclass(frozen=True)
 class Quality:
-    """Every candidate on the same test items, and each specialist against each generalist."""
+    """Every candidate on the same test items, and each specialist against each generalist. `examples` are a few answers
+    side by side, where the output is no label."""
 
     truth: str
     basis: Basis
@@ -126,6 +160,8 @@ class Quality:
     unseen_labels: tuple[tuple[str, int], ...]
     candidates: tuple[CandidateScore, ...]
     comparisons: tuple[Comparison, ...]
+    kind: OutputKind = OutputKind.LABEL
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)

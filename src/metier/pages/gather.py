@@ -16,7 +16,7 @@ from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import Evaluation
 from metier.artefacts.policies import Policy, RiskPoint
 from metier.artefacts.specialists import CurvePoint, LearningCurve, Specialist
-from metier.artefacts.tasks import TaskAudit
+from metier.artefacts.tasks import OutputKind, TaskAudit
 from metier.pages.content import (
     SCHEMA_NAME,
     SCHEMA_VERSION,
@@ -31,7 +31,8 @@ from metier.pages.content import (
     SplitSize,
     Term,
 )
-from metier.pages.glossary import GLOSSARY
+from metier.pages.examples import examples_of
+from metier.pages.glossary import GLOSSARY, WRITTEN
 from metier.pages.inputs import ReportInputs
 from metier.pages.limits import limits
 from metier.pages.text import clean_tree
@@ -71,7 +72,7 @@ def gather(inputs: ReportInputs, time: str) -> ReportData:
         task_name=inputs.task_name,
         headline=headline(inputs),
         missing=_missing(inputs),
-        quality=_quality(inputs.evaluation) if inputs.evaluation else None,
+        quality=_quality(inputs.evaluation, inputs.dataset) if inputs.evaluation else None,
         economics=inputs.economics,
         policy=_thinned(inputs.policy) if inputs.policy else None,
         n_curve=len(inputs.policy.curve) if inputs.policy else 0,
@@ -80,21 +81,28 @@ def gather(inputs: ReportInputs, time: str) -> ReportData:
         audit=_shortened(inputs.audit) if inputs.audit else None,
         limits=limits(inputs),
         lineage=inputs.lineage,
-        glossary=tuple(Term(*item) for item in GLOSSARY.items()),
+        glossary=tuple(Term(*item) for item in _terms(inputs).items()),
     )
     return cast(ReportData, clean_tree(content))
+
+
+def _terms(inputs: ReportInputs) -> dict[str, str]:
+    """The words that this report uses."""
+    kind = inputs.evaluation.kind if inputs.evaluation else inputs.dataset.kind if inputs.dataset else OutputKind.LABEL
+    return GLOSSARY if kind is OutputKind.LABEL else GLOSSARY | WRITTEN
 
 
 def summarise(dataset: Dataset) -> DataSummary:
     """A dataset in figures."""
     examples = dataset.examples
     training = dataset.split("train")
-    rarest = training.group_by("output").len().sort("len", "output").head(_MAX_RAREST)
+    has_classes = dataset.kind is OutputKind.LABEL
+    rarest = training.group_by("output").len().sort("len", "output").head(_MAX_RAREST if has_classes else 0)
     return DataSummary(
         kind=dataset.kind.value,
         n_examples=examples.height,
         n_classes=len(dataset.classes),
-        splits=tuple(_split_size(name, dataset.split(name)) for name in SPLITS),
+        splits=tuple(_split_size(name, dataset.split(name), has_classes) for name in SPLITS),
         provenance=_counts(examples.filter(pl.col("split") != "ood"), "provenance"),
         rarest=tuple(NamedCount(str(name), n) for name, n in rarest.iter_rows()),
         removed=_counts(dataset.removed, "reason"),
@@ -107,8 +115,8 @@ def summarise(dataset: Dataset) -> DataSummary:
     )
 
 
-def _split_size(name: str, frame: pl.DataFrame) -> SplitSize:
-    n_classes = frame["output"].drop_nulls().n_unique() if frame.height else 0
+def _split_size(name: str, frame: pl.DataFrame, has_classes: bool) -> SplitSize:
+    n_classes = frame["output"].drop_nulls().n_unique() if frame.height and has_classes else 0
     return SplitSize(name, frame.height, frame["group"].n_unique() if frame.height else 0, n_classes)
 
 
@@ -126,7 +134,7 @@ def _missing(inputs: ReportInputs) -> tuple[Missing, ...]:
     )
 
 
-def _quality(evaluation: Evaluation) -> Quality:
+def _quality(evaluation: Evaluation, dataset: Dataset | None) -> Quality:
     candidates = tuple(
         dataclasses.replace(item, confusions=item.confusions[:MAX_CONFUSIONS]) for item in evaluation.candidates
     )
@@ -142,6 +150,8 @@ def _quality(evaluation: Evaluation) -> Quality:
         unseen_labels=evaluation.unseen_labels[:_MAX_UNSEEN],
         candidates=candidates,
         comparisons=evaluation.comparisons,
+        kind=evaluation.kind,
+        examples=examples_of(evaluation, dataset),
     )
 
 

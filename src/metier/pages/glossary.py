@@ -28,3 +28,15 @@ GLOSSARY: dict[str, str] = {
     "Learning curve": "How accuracy grows with training examples; continued, it forecasts what more labels would bring.",
     "Lineage": "Which artefact was made from which, with settings and seed, so that every figure can be made again.",
 }
+
+# Words of reports on answers that are written.
+WRITTEN: dict[str, str] = {
+    "Whole record right": "Every field of the record is the same as in the expected one, after normalisation.",
+    "Normalised": "Compared without regard to case, punctuation and white space; dates and amounts by what they mean.",
+    "Micro-F1, macro-F1": "F1 weighs values that were missed against values that are wrong. Micro: over all values; macro: "
+    "the mean over fields, however rare a field is.",
+    "Values not in the input": "The share of values given that do not occur in the input: what was made up. People's own "
+    "records have some too.",
+    "Degenerate": "The answer ran into the token limit repeating itself: its last 15 characters occur four times or more.",
+    "ROUGE-L": "How long a sequence of words an answer shares with the expected text, against the length of both.",
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metier.artefacts.evaluations import CandidateScore
-from metier.pages import figures
+from metier.pages import figures, words
 from metier.pages.content import ReportData
 from metier.pages.text import clip
 from metier.pages.verdict import leading_specialist, never_pays, volume
@@ -30,11 +30,11 @@ def _accuracy_figure(content: ReportData) -> KeyFigure | None:
     leader = _leader(content)
     if content.quality is None or leader is None:
         return None
-    agreement = content.quality.basis == "teacher"
     others = [item for item in content.quality.candidates if item.role == "generalist" and item.accuracy.scored]
     detail = ", ".join(f"{clip(item.name, 30)} {figures.percent(item.accuracy.value)}" for item in others[:2])
     fallback = f"{figures.level(leader.accuracy.level)} interval {figures.span(leader.accuracy, figures.percent)}"
-    label = f"{'Agreement' if agreement else 'Accuracy'}, {clip(leader.name, 30)}"
+    right = words.right(content.quality.kind, content.quality.basis).capitalize()
+    label = f"{right}, {clip(leader.name, 30)}"
     return KeyFigure(label, figures.percent(leader.accuracy.value), detail or fallback)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from metier.artefacts.evaluations import CandidateScore, Evaluation
-from metier.pages import figures
+from metier.artefacts.tasks import OutputKind
+from metier.pages import figures, words
 from metier.pages.inputs import ReportInputs
 from metier.pages.verdict import champion_comparison, leading_specialist
 
@@ -61,14 +62,14 @@ def _of_evaluation(evaluation: Evaluation | None) -> list[str]:
             "Non-inferior means: a loss larger than the margin is ruled out. "
             "A loss smaller than the margin is not, and was accepted beforehand."
         )
-    found += [sentence for item in evaluation.candidates for sentence in _of_candidate(item)]
+    found += [sentence for item in evaluation.candidates for sentence in _of_candidate(item, evaluation.kind)]
     leader = leading_specialist(evaluation)
     if leader is not None and leader.latency.condition:
         found.append(f"Latency was measured under one condition ({leader.latency.condition}); yours may differ.")
     return found
 
 
-def _of_candidate(item: CandidateScore) -> list[str]:
+def _of_candidate(item: CandidateScore, kind: OutputKind) -> list[str]:
     found = []
     if item.n_not_asked:
         found.append(
@@ -76,9 +77,7 @@ def _of_candidate(item: CandidateScore) -> list[str]:
         )
     if item.n_failed:
         failed = f"{item.n_failed:,} of {item.n:,}"
-        found.append(
-            f"{item.name} failed on {failed} items (no answer, or one outside the label set); they count as wrong."
-        )
+        found.append(f"{item.name} failed on {failed} items ({words.no_answer(kind)}); they count as wrong.")
     return found
 
 

@@ -12,7 +12,7 @@ from metier.artefacts.economics import Economics
 from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import CandidateScore, Comparison
 from metier.artefacts.policies import Policy
-from metier.pages import figures
+from metier.pages import figures, words
 from metier.pages.charts.bars import Bar, bar_chart
 from metier.pages.charts.forest import Line, Row, forest_plot
 from metier.pages.charts.lines import Point, Rule, Scale, Series, line_chart
@@ -37,7 +37,7 @@ class Plot:
 
 def accuracy_plot(quality: Quality) -> Plot:
     """Every candidate's accuracy with its interval."""
-    word = "Agreement with the teacher" if quality.basis == "teacher" else "Accuracy"
+    word = "Agreement with the teacher" if quality.basis == "teacher" else words.right(quality.kind).capitalize()
     items = [item for item in quality.candidates if item.accuracy.scored]
     rows = [_estimate_row(item.name, item.accuracy, figures.percent, _role(item)) for item in items]
 

@@ -13,8 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from metier.pages import figures, plots, tables
-from metier.pages.content import Headline, ReportData
+from metier.pages import figures, plots, tables, written
+from metier.pages.content import Headline, Quality, ReportData
 from metier.pages.gather import STAGES, gather
 from metier.pages.highlights import key_figures
 from metier.pages.inputs import ReportInputs
@@ -53,6 +53,7 @@ def _view(content: ReportData) -> dict[str, Any]:
         "key_figures": key_figures(content),
         "missing": dict.fromkeys(STAGES) | {item.stage: item for item in content.missing},
         "quality": _quality_view(content) if quality else {},
+        "written": _written_view(quality) if quality else {},
         "cost": {
             "results": tables.economics_table(economics),
             "bills": [tables.bill_table(bill) for bill in (economics.frontier, economics.specialist)],
@@ -70,6 +71,7 @@ def _view(content: ReportData) -> dict[str, Any]:
         if policy
         else {},
         "training": {
+            "models": written.language_model_table([item.card for item in content.specialists]),
             "table": tables.specialist_table([item.card for item in content.specialists]),
             "plots": [(item.card.student, plots.learning_plot(item)) for item in content.specialists if item.measured],
         },
@@ -112,6 +114,19 @@ def _quality_view(content: ReportData) -> dict[str, Any]:
         "confusions": [tables.confusion_table(item) for item in first],
         "ood": tables.ood_table(quality),
         "latency_plot": plots.latency_plot(quality),
+    }
+
+
+def _written_view(quality: Quality) -> dict[str, Any]:
+    leader = leading_specialist(quality)
+    scored = [item for item in quality.candidates if item.records is not None]
+    first = sorted(scored, key=lambda item: leader is None or item.name != leader.name)
+    return {
+        "records": written.records_table(quality),
+        "fields": [written.fields_table(item) for item in first],
+        "texts": written.texts_table(quality),
+        "writing": written.writing_table(quality),
+        "secondary": written.secondary_table(quality),
     }
 
 

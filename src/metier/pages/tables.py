@@ -11,8 +11,8 @@ from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import CandidateScore, Comparison
 from metier.artefacts.policies import Certificate
 from metier.artefacts.specialists import Card
-from metier.artefacts.tasks import TaskAudit
-from metier.pages import figures
+from metier.artefacts.tasks import OutputKind, TaskAudit
+from metier.pages import figures, words
 from metier.pages.content import DataSummary, NamedCount, Quality, ReportData
 from metier.pages.text import clip
 
@@ -47,8 +47,8 @@ class Table:
 
 def candidate_table(quality: Quality) -> Table:
     """Every candidate with every score."""
-    right = "agreement" if quality.basis == "teacher" else "accuracy"
-    columns = ("candidate", right, "interval", "macro-F1", "interval", "n", "failed")
+    right, beside = words.right(quality.kind, quality.basis), words.f1(quality.kind)
+    columns = ("candidate", right, "interval", beside, "interval", "n", "failed")
     return Table("All candidates", columns, tuple(_candidate(item, quality.champion) for item in quality.candidates))
 
 
@@ -316,8 +316,8 @@ def _card(card: Card) -> dict[str, str]:
         "weights": f"{card.precision}, {figures.size(card.size_bytes)}",
         "trained in": figures.duration(card.train_wall_s),
         "training examples": figures.count(card.n_train),
-        "classes": figures.count(len(card.classes)),
-        "accuracy on the tune split": _with_interval(card.tune_accuracy, figures.percent),
+        **({"classes": figures.count(len(card.classes))} if card.kind is OutputKind.LABEL else {}),
+        f"{words.right(card.kind)} on the tune split": _with_interval(card.tune_accuracy, figures.percent),
         "why these weights": card.precision_reason or "–",
     }
 

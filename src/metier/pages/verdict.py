@@ -7,7 +7,8 @@ import math
 from metier.artefacts.economics import Economics
 from metier.artefacts.evaluations import CandidateScore, Comparison, Evaluation, Verdict
 from metier.artefacts.policies import Policy
-from metier.pages import figures
+from metier.artefacts.tasks import OutputKind
+from metier.pages import figures, words
 from metier.pages.content import Headline, Outcome, Quality
 from metier.pages.inputs import ReportInputs
 from metier.pages.text import as_sentence, clip
@@ -88,7 +89,7 @@ def _finding(evaluation: Evaluation, item: Comparison) -> str:
             f"({n}, at most {figures.level(item.margin)} disagreement allowed)"
         )
     theirs = figures.percent(_accuracy(evaluation, item.generalist))
-    against = f"{ours} vs {theirs}, {n}, margin {_points(item.margin)}"
+    against = f"{ours} vs {theirs}{words.of_right(evaluation.kind)}, {n}, margin {_points(item.margin)}"
     return f"the {_name(item.specialist)} is {item.wording} to {_name(item.generalist)} ({against})"
 
 
@@ -101,7 +102,7 @@ def _not_proven(evaluation: Evaluation, item: Comparison) -> str:
         seen = f"the {_name(item.specialist)} gives the same answer as {_name(item.generalist)} on {ours} of"
         open_question = f"a disagreement on more than {figures.level(item.margin)}"
     else:
-        theirs = figures.percent(_accuracy(evaluation, item.generalist))
+        theirs = f"{figures.percent(_accuracy(evaluation, item.generalist))}{words.of_right(evaluation.kind)}"
         seen = f"the {_name(item.specialist)} scores {ours} and {_name(item.generalist)} {theirs} on"
         open_question = f"a loss of more than {_points(item.margin)}"
     sentence = f"Not proven: {seen} {figures.count(item.n)} items, which neither shows nor rules out {open_question}"
@@ -123,7 +124,7 @@ def _worse(evaluation: Evaluation, item: Comparison) -> str:
     theirs = figures.percent(_accuracy(evaluation, item.generalist))
     return (
         f"Stay on the frontier: the best specialist, the {_name(item.specialist)}, is worse than {_name(item.generalist)} "
-        f"by more than {_points(item.margin)} ({ours} vs {theirs}, {n}; "
+        f"by more than {_points(item.margin)} ({ours} vs {theirs}{words.of_right(evaluation.kind)}, {n}; "
         f"{figures.level(item.difference.level)} interval of the difference "
         f"{figures.span(item.difference, figures.points)})."
     )
@@ -135,7 +136,7 @@ def _no_comparison(inputs: ReportInputs, evaluation: Evaluation) -> str:
         raise ValueError("an evaluation without specialists has no leading one")
     right = leader.accuracy
     known = (
-        f"answers {figures.percent(right.value)} correctly ({figures.level(right.level)} interval "
+        f"{_answers(right.value, evaluation.kind)} ({figures.level(right.level)} interval "
         f"{figures.span(right, figures.percent)}, n = {figures.count(leader.n)})"
         if right.scored
         else "was not scored"
@@ -145,6 +146,11 @@ def _no_comparison(inputs: ReportInputs, evaluation: Evaluation) -> str:
         f"No comparison: the {_name(leader.name)} {known}{clause}; no generalist was configured, "
         f"so whether it is as good as your frontier model is not shown."
     )
+
+
+def _answers(share: float, kind: OutputKind) -> str:
+    written = words.of_right(kind)
+    return f"scores {figures.percent(share)}{written}" if written else f"answers {figures.percent(share)} correctly"
 
 
 def _not_evaluated(inputs: ReportInputs) -> Headline:
@@ -176,7 +182,9 @@ def _judged_by(evaluation: Evaluation) -> list[str]:
     if evaluation.basis == "teacher":
         said = "Judged against the generalist's own recorded answers: it shows agreement, not that either of them is right."
         return [] if evaluation.notes else [said]
-    return [f"Judged against labels given by: {evaluation.truth}."] if evaluation.truth else []
+    return (
+        [f"Judged against {words.expected(evaluation.kind)} given by: {evaluation.truth}."] if evaluation.truth else []
+    )
 
 
 def _coverage_clause(policy: Policy | None, specialist: str) -> list[str]:

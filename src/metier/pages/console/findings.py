@@ -14,9 +14,11 @@ from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import Evaluation, Verdict
 from metier.artefacts.policies import Policy
 from metier.artefacts.specialists import Specialist
-from metier.artefacts.tasks import Audit, AuditVerdict, TaskAudit
-from metier.pages import figures
+from metier.artefacts.tasks import Audit, AuditVerdict, OutputKind, TaskAudit
+from metier.pages import figures, words
 from metier.pages.console.kit import BAD, GOOD, NAME_CHARS, OPEN, brief_interval, panel, sentence, table, text, warnings
+from metier.pages.console.language_models import language_model_table
+from metier.pages.console.written import model_lines, written_tables
 from metier.pages.content import Headline, NamedCount, Outcome
 from metier.pages.gather import summarise
 from metier.pages.text import clip
@@ -63,41 +65,51 @@ def audit_table(audit: Audit) -> RenderableType:
 def dataset_table(dataset: Dataset) -> RenderableType:
     """Splits, what was removed, and what to know before trusting it."""
     data = summarise(dataset)
-    rows = table("split", "examples", "groups", "labels", left=("split",))
+    has_classes = dataset.kind is OutputKind.LABEL
+    rows = table("split", "examples", "groups", *(("labels",) if has_classes else ()), left=("split",))
     for split in data.splits:
-        rows.add_row(text(split.name), *(figures.count(value) for value in (split.n, split.n_groups, split.n_classes)))
+        counts = (split.n, split.n_groups, *((split.n_classes,) if has_classes else ()))
+        rows.add_row(text(split.name), *(figures.count(value) for value in counts))
+    of_classes = f" of {data.n_classes:,} classes" if has_classes else ""
+    outputs = words.expected(dataset.kind)
     lines = (
-        f"{data.n_examples:,} examples of {data.n_classes:,} classes; labels from: {_counted(data.provenance)}.",
+        f"{data.n_examples:,} examples{of_classes}; {outputs} from: {_counted(data.provenance)}.",
         f"Split: {data.split_rule}.",
         f"Removed: {_counted(data.removed)}.",
-        f"Contradictory labels: {data.n_contradictions:,} inputs.",
+        f"Contradictory {outputs}: {data.n_contradictions:,} inputs.",
     )
     return Group(rows, *(sentence(line) for line in lines), *warnings(data.warnings))
 
 
 def specialist_table(*specialists: Specialist) -> RenderableType:
     """What was trained, and where more labels would lead."""
-    rows = table(
-        "student", "tune accuracy %", "examples", "classes", "trained in", "weights", left=("student", "weights")
-    )
+    has_classes = all(specialist.card.kind is OutputKind.LABEL for specialist in specialists)
+    right = "tune accuracy %" if has_classes else "right on tune %"
+    classes = ("classes",) if has_classes else ()
+    rows = table("student", right, "examples", *classes, "trained in", "weights", left=("student", "weights"))
     for specialist in specialists:
         card = specialist.card
         rows.add_row(
             text(clip(card.student, NAME_CHARS)),
             _scored(card.tune_accuracy),
             figures.count(card.n_train),
-            figures.count(len(card.classes)),
+            *((figures.count(len(card.classes)),) if has_classes else ()),
             figures.duration(card.train_wall_s),
             text(f"{card.precision}, {figures.size(card.size_bytes)}"),
         )
-    notes = [line for specialist in specialists for line in (*_forecasts(specialist), *specialist.card.notes)]
-    return Group(rows, *(sentence(line) for line in notes))
+    notes = [
+        line
+        for specialist in specialists
+        for line in (*model_lines(specialist.card), *_forecasts(specialist), *specialist.card.notes)
+    ]
+    models = [made for specialist in specialists if (made := language_model_table(specialist.card)) is not None]
+    return Group(rows, *models, *(sentence(line) for line in notes))
 
 
 def evaluation_table(evaluation: Evaluation) -> RenderableType:
     """Every candidate on the same items, then every verdict."""
-    right = "agreement" if evaluation.basis == "teacher" else "accuracy"
-    scores = table("candidate", f"{right} %", "macro-F1", "n", "failed", "p50", "USD per 1,000", left=("candidate",))
+    right, beside = words.right(evaluation.kind, evaluation.basis), words.f1(evaluation.kind)
+    scores = table("candidate", f"{right} %", beside, "n", "failed", "p50", "USD per 1,000", left=("candidate",))
     for item in evaluation.candidates:
         mark = " *" if item.name == evaluation.champion else ""
         scores.add_row(
@@ -109,7 +121,7 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
             figures.duration(item.latency.p50_s),
             figures.usd(item.cost_usd_per_1000),
         )
-    parts: list[RenderableType] = [scores]
+    parts: list[RenderableType] = [scores, *written_tables(evaluation)]
     if evaluation.comparisons:
         parts.append(_verdicts(evaluation))
     if evaluation.champion is not None:
