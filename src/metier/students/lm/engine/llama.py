@@ -34,15 +34,18 @@ class LlamaEngine:
     """A `Writer` that answers with the GGUF file `path`; a context manager, thread safe.
 
     `n_context` tokens for a prompt with its answer; `parallel` answers are written at a time, whether one call has many
-    prompts or many threads call. `threads` 0 takes the cores that are idle now. Raises MissingExtra, and BadInput for a
+    prompts or many threads call. `threads` 0 takes the cores that are idle now. `adapter` is a
+    LoRA adapter in GGUF to put on top. Raises MissingExtra, and BadInput for a
     file that llama.cpp cannot load.
 
     The log-probabilities are the model's own, before the constraint's mask and the temperature. Those of an answer that
     ends by itself include its end token, whose piece is "".
     """
 
-    def __init__(self, path: Path, *, n_context: int, threads: int = 0, parallel: int = 1) -> None:
-        self._llama = Llama(path, n_context=n_context, threads=threads, parallel=parallel)
+    def __init__(
+        self, path: Path, *, n_context: int, threads: int = 0, parallel: int = 1, adapter: Path | None = None
+    ) -> None:
+        self._llama = Llama(path, n_context=n_context, threads=threads, parallel=parallel, adapter=adapter)
         self._n_context = n_context
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="lm-engine")
         self._lock = Lock()

@@ -35,13 +35,12 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """The ids of plain text: an answer, an input. What looks like a special token in it is plain text too."""
-    before = tokenizer.encode_special_tokens
+    """The ids of plain text: an answer, an input. What looks like a special token in it is plain text too.
+
+    From here on the tokenizer reads special tokens in no text.
+    """
     tokenizer.encode_special_tokens = True
-    try:
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
-    finally:
-        tokenizer.encode_special_tokens = before
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _cut(text: str, specials: Collection[str]) -> list[Run]:

@@ -28,9 +28,9 @@ class Llama:
     that is drawn at loading and never leaves this process.
     """
 
-    def __init__(self, path: Path, *, n_context: int, threads: int, parallel: int) -> None:
+    def __init__(self, path: Path, *, n_context: int, threads: int, parallel: int, adapter: Path | None = None) -> None:
         self._key = secrets.token_hex(16)
-        self._server = _load(path, n_context, threads, parallel, self._key)
+        self._server = _load(path, n_context, threads, parallel, adapter, self._key)
         self._address = urlsplit(self._server.listening_address)
         self.end_text = str(self._ask("GET", "/props")["eos_token"])
 
@@ -110,13 +110,14 @@ def pieces_of(chunk: Chunk) -> Sequence[Mapping[str, Any]]:
     return logprobs["content"] if logprobs else ()
 
 
-def _load(path: Path, n_context: int, threads: int, parallel: int, key: str) -> Any:
+def _load(path: Path, n_context: int, threads: int, parallel: int, adapter: Path | None, key: str) -> Any:
     try:
         import xllamacpp
     except ImportError:
         raise MissingExtra("lm", "answering with a language-model specialist") from None
-    if not path.is_file():
-        raise BadInput(f"no model file at {path}")
+    for file in (path, adapter):
+        if file is not None and not file.is_file():
+            raise BadInput(f"no model file at {file}")
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.n_ctx = n_context * parallel
@@ -132,6 +133,8 @@ def _load(path: Path, n_context: int, threads: int, parallel: int, key: str) -> 
     parameters.n_ctx_checkpoints = 0
     parameters.n_threads_http = 2
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads or idle_cores()
+    if adapter is not None:
+        parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     try:
         return xllamacpp.Server(parameters)
     except RuntimeError as error:

@@ -59,8 +59,8 @@ class TorchWriter:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         with _without_bars():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision))
-        self._model: Any = model.to(self._device).eval()
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision))
+        self._model = model.to(self._device).eval()
         self._batch = batch
         self._n_context = n_context or int(model.config.max_position_embeddings)
         ends = model.generation_config.eos_token_id
@@ -116,7 +116,6 @@ class TorchWriter:
             if all(row.finish is not None for row in rows):
                 break
             logits = next(steps)
-        steps.close()
 
     def _steps(self, rows: list[_Row]) -> Iterator[FloatArray]:
         """The next token's log-probabilities (b, v) of every row, again after each has got a token."""
@@ -183,7 +182,7 @@ class TorchWriter:
 
         def fork(path: tuple[int, ...], tokens: tuple[int, ...]) -> FloatArray:
             row = _Row([*ids, *path], np.random.default_rng(0))
-            chosen = np.exp(next(self._steps([row]))[0][list(tokens)])
+            chosen: FloatArray = np.exp(next(self._steps([row]))[0][list(tokens)])
             total: float = chosen.sum()
             return chosen / total
 
@@ -193,8 +192,9 @@ class TorchWriter:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """transformers draws a bar while it loads, whoever reads standard error."""
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped
 
+    logging: Any = untyped
     was_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

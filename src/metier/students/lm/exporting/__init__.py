@@ -1,5 +1,20 @@
 """What a trained model leaves the house as: GGUF builds, an adapter alone, a model card, and how builds compare."""
 
+from metier.students.lm.exporting.adapters import copy_adapter, write_adapter_gguf
 from metier.students.lm.exporting.builds import About, write_gguf
+from metier.students.lm.exporting.cards import CardText, card_text, write_model_card
+from metier.students.lm.exporting.parity import Parity, compare_answers, demand, parity
 
-__all__ = ["About", "write_gguf"]
+__all__ = [
+    "About",
+    "CardText",
+    "Parity",
+    "card_text",
+    "compare_answers",
+    "copy_adapter",
+    "demand",
+    "parity",
+    "write_adapter_gguf",
+    "write_gguf",
+    "write_model_card",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,34 +43,49 @@ def write_gguf(folder: Path, target: Path, quantisation: str, *, about: About | 
     except ImportError:
         raise MissingExtra("train", "writing a GGUF file") from None
     types_of(quantisation)
-    shape = shape_of(_config(folder))
+    shape = shape_of(read_config(folder))
     facts = read_facts(folder)
     if facts is None:
         raise ExportFailed(
             f"{folder} does not say what llama.cpp must know of its tokenizer: tokenizer_gguf.json is missing"
         )
-    part = target.with_name(f"{target.name}.part")
-    try:
+    with written(target) as part:
         writer = gguf.GGUFWriter(part, shape.architecture)
         try:
             _describe(writer, shape, facts, about or About(), quantisation)
             _write_tensors(writer, folder, shape, quantisation, len(facts.tokens))
         finally:
             writer.close()
+    return target.stat().st_size
+
+
+@contextmanager
+def written(target: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `target` at the end and not before. Raises ExportFailed on a full disk."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        yield part
         part.replace(target)
     except OSError as error:
         raise ExportFailed(f"cannot write {target}: {error}") from error
     finally:
         part.unlink(missing_ok=True)
-    return target.stat().st_size
 
 
-def tensor_name(names: Any, name: str) -> str:
-    """GGUF's name of a tensor, by a `gguf.TensorNameMap`. Raises ExportFailed for one that llama.cpp has no place for."""
-    found: str | None = names.get_name(name, try_suffixes=(".weight", ".bias"))
-    if found is None:
-        raise ExportFailed(f"the model has a tensor that this architecture of llama.cpp does not know: {name}")
-    return found
+def tensor_names(shape: Shape) -> Callable[[str], str]:
+    """From transformers' name of a tensor to GGUF's. It raises ExportFailed for one that llama.cpp has no place for."""
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    architecture = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == shape.architecture)
+    names = get_tensor_name_map(architecture, shape.n_layers)
+
+    def name_of(name: str) -> str:
+        found: str | None = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if found is None:
+            raise ExportFailed(f"the model has a tensor that llama.cpp's {shape.architecture} has no place for: {name}")
+        return found
+
+    return name_of
 
 
 def read_tensors(path: Path) -> Iterator[tuple[str, Array]]:
@@ -81,7 +97,8 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Array]]:
             yield name, tensors.get_tensor(name).float().numpy()
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json. Raises ExportFailed where there is none."""
     path = folder / _CONFIG
     if not path.is_file():
         raise ExportFailed(f"no model in {folder}: {_CONFIG} is missing")
@@ -148,10 +165,7 @@ def _write_tensors(writer: Any, folder: Path, shape: Shape, quantisation: str, n
 
 def _tensors(folder: Path, shape: Shape) -> Iterator[tuple[str, Array]]:
     """Every tensor as llama.cpp names and wants it, always in the same order."""
-    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
-
-    architecture = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == shape.architecture)
-    names = get_tensor_name_map(architecture, shape.n_layers)
+    name_of = tensor_names(shape)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ExportFailed(f"no model in {folder}: it holds no *.safetensors")
@@ -162,4 +176,4 @@ def _tensors(folder: Path, shape: Shape) -> Iterator[tuple[str, Array]]:
         for name, weights in read_tensors(file):
             if name == "lm_head.weight" and shape.is_tied:
                 continue
-            yield tensor_name(names, name), converted(name, weights, shape)
+            yield name_of(name), converted(name, weights, shape)

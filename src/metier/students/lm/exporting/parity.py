@@ -1,0 +1,85 @@
+"""How a served build's answers differ from those of the training-time model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metier.errors import BadInput, ExportFailed
+from metier.statistics.intervals import Interval, proportion
+from metier.statistics.paired import paired_difference
+from metier.students.lm.parts import Constraint, Generated, Writer
+
+IsSame = Callable[[str, str], bool]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """`same`: share of inputs that both answer alike; `training`, `served`: share of right answers; `gain`: served less
+    training, paired. `margin`: the largest loss of right answers that was declared to be acceptable."""
+
+    same: Interval
+    training: Interval
+    served: Interval
+    gain: Interval
+    margin: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the build loses no more right answers than declared (as measured, not its interval's far end)."""
+        return self.gain.estimate >= -self.margin - 1e-12
+
+    @property
+    def sentence(self) -> str:
+        """The line for the card and the report."""
+        return (
+            f"{self.same.estimate:.1%} of {self.same.n} answers are those of the training-time model "
+            f"(95% interval {self.same.lower:.1%} to {self.same.upper:.1%}); right: {self.served.estimate:.1%} against "
+            f"{self.training.estimate:.1%}, a difference of {100 * self.gain.estimate:+.1f} points "
+            f"({100 * self.gain.lower:+.1f} to {100 * self.gain.upper:+.1f}); "
+            f"declared margin {100 * self.margin:.1f} points"
+        )
+
+
+def parity(
+    training: Writer,
+    served: Writer,
+    prompts: Sequence[str],
+    wanted: Sequence[str],
+    constraint: Constraint,
+    *,
+    is_same: IsSame,
+    margin: float,
+    max_tokens: int,
+) -> Parity:
+    """Ask both writers greedily and compare. `is_same(answer, other)` says whether two answers mean the same."""
+    ours = training.write(prompts, constraint, max_tokens=max_tokens)
+    theirs = served.write(prompts, constraint, max_tokens=max_tokens)
+    return compare_answers(ours, theirs, wanted, is_same=is_same, margin=margin)
+
+
+def compare_answers(
+    training: Sequence[Generated], served: Sequence[Generated], wanted: Sequence[str], *, is_same: IsSame, margin: float
+) -> Parity:
+    """The parity of answers (n,) that are written already. An answer that did not end by itself is wrong."""
+    if not 0 < len(training) == len(served) == len(wanted):
+        raise BadInput(f"parity needs as many answers of each: {len(training)}, {len(served)} and {len(wanted)} wanted")
+    ours = np.array([_is_right(answer, want, is_same) for answer, want in zip(training, wanted, strict=True)])
+    theirs = np.array([_is_right(answer, want, is_same) for answer, want in zip(served, wanted, strict=True)])
+    same = [a.text == b.text or is_same(a.text, b.text) for a, b in zip(training, served, strict=True)]
+    return Parity(proportion(same), proportion(ours), proportion(theirs), paired_difference(theirs, ours), margin)
+
+
+def demand(builds: Sequence[tuple[str, Parity]]) -> str:
+    """The first build, in order of preference, that keeps to its margin. Raises ExportFailed where none does."""
+    for name, found in builds:
+        if found.holds:
+            return name
+    lines = "\n".join(f"  {name}: {found.sentence}" for name, found in builds)
+    raise ExportFailed(f"every build loses more right answers on the tune split than declared:\n{lines}")
+
+
+def _is_right(answer: Generated, wanted: str, is_same: IsSame) -> bool:
+    return answer.finish == "stop" and is_same(answer.text, wanted)
