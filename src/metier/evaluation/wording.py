@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from metier.artefacts.estimates import Estimate
-from metier.artefacts.evaluations import CandidateScore, Comparison, Verdict
+from metier.artefacts.evaluations import PASSING_FAILURES, CandidateScore, Comparison, Verdict
 from metier.artefacts.tasks import OutputKind
 from metier.evaluation.answers import Job
 from metier.evaluation.reference import Reference
@@ -76,7 +76,7 @@ def notes_for(candidates: Sequence[CandidateScore], unseen: Sequence[tuple[str, 
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in candidate.failures)
             notes.append(
                 f"{candidate.name} failed on {candidate.n_failed:,} of {candidate.n:,} items ({kinds}); they count as "
-                "wrong." + (_ASK_AGAIN if candidate.role == "generalist" else "")
+                "wrong." + (_ASK_AGAIN if any(kind in PASSING_FAILURES for kind, _ in candidate.failures) else "")
             )
     if unseen:
         n = sum(count for _, count in unseen)

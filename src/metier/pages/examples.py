@@ -43,7 +43,8 @@ def examples_of(evaluation: Evaluation, dataset: Dataset | None) -> tuple[Exampl
 
 
 def _example(row: Answer, answers: Sequence[Answer], evaluation: Evaluation, text: str) -> Example:
-    names = tuple(item.name for item in evaluation.candidates)
+    others = (item.name for item in evaluation.candidates if item.name != row["candidate"])
+    names = (str(row["candidate"]), *others)
     by_name = {answer["candidate"]: answer for answer in answers}
     given = [by_name.get(name) for name in names]
     records = evaluation.kind is OutputKind.FIELDS

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metier.artefacts.estimates import Estimate
-from metier.artefacts.evaluations import CandidateScore
+from metier.artefacts.evaluations import CandidateScore, WritingScore
 from metier.artefacts.specialists import Card, LanguageModel
+from metier.artefacts.tasks import OutputKind
 from metier.pages import figures
 from metier.pages.content import Quality
 from metier.pages.tables import Table, pair
@@ -21,16 +22,16 @@ def fields_table(item: CandidateScore) -> Table:
     name = clip(item.name, 60)
     columns = ("field", "in the truth", "exact", "normalised", "precision", "recall", "F1")
     if records is None:
-        return Table(f"Fields: {name}", columns, ())
+        return Table(f"Fields, in percent: {name}", columns, ())
     rows = tuple(
         (
             clip(one.name, _NAME_CHARS),
             figures.count(one.n_present),
-            *(_share(value) for value in (one.exact, one.normalised, one.precision, one.recall, one.f1)),
+            *(_share(value, 0) for value in (one.exact, one.normalised, one.precision, one.recall, one.f1)),
         )
         for one in records.fields
     )
-    return Table(f"Fields: {name}", columns, rows)
+    return Table(f"Fields, in percent: {name}", columns, rows)
 
 
 def records_table(quality: Quality) -> Table:
@@ -41,7 +42,7 @@ def records_table(quality: Quality) -> Table:
         if (one := item.records) is not None
     )
     columns = ("candidate", "micro-F1", "macro-F1", "whole record right", "values not in the input")
-    return Table("Records: all fields together", columns, rows)
+    return Table("All fields together, in percent", columns, rows)
 
 
 def texts_table(quality: Quality) -> Table:
@@ -53,22 +54,20 @@ def texts_table(quality: Quality) -> Table:
     )
     limit = figures.plain(scored[0][1].acceptable_from, 2) if scored else ""
     columns = ("candidate", f"acceptable (ROUGE-L ≥ {limit})", "ROUGE-L", "token F1", "Levenshtein ratio")
-    return Table("Texts against the expected ones", columns, rows)
+    return Table("Texts against the expected ones, in percent", columns, rows)
 
 
 def writing_table(quality: Quality) -> Table:
-    """How every candidate's writing went."""
+    """How every candidate's writing went; a text has no schema to be valid under."""
+    judged = quality.kind is OutputKind.FIELDS
     rows = tuple(
-        (
-            _named(item),
-            figures.count(one.n),
-            *(_share(v) for v in (one.valid, one.degenerate, one.cut_off, one.too_long)),
-        )
+        (_named(item), figures.count(one.n), *(_share(value) for value in _rates(one, judged)))
         for item in quality.candidates
         if (one := item.writing) is not None
     )
-    columns = ("candidate", "answers", "valid under the schema", "degenerate", "cut off", "input too long")
-    return Table("How the writing went", columns, rows)
+    valid = ("valid under the schema",) if judged else ()
+    columns = ("candidate", "answers", *valid, "degenerate", "cut off", "input too long")
+    return Table("How the writing went, in percent of the answers", columns, rows)
 
 
 def secondary_table(quality: Quality) -> Table:
@@ -125,12 +124,16 @@ def _tuning(model: LanguageModel) -> str:
     return f"{model.method}; {speed}; {figures.size(model.peak_memory_bytes)} of memory at most"
 
 
-def _share(estimate: Estimate) -> str:
-    """96.0% (91.2 to 98.4)."""
+def _rates(one: WritingScore, judged: bool) -> tuple[Estimate, ...]:
+    return (*((one.valid,) if judged else ()), one.degenerate, one.cut_off, one.too_long)
+
+
+def _share(estimate: Estimate, digits: int = 1) -> str:
+    """Percent without the sign, as many stand side by side: 96.0 (91.2–98.4); `digits` are the bounds'."""
     if not estimate.scored:
         return figures.NOT_SCORED
-    low, high = figures.plain(100 * estimate.low), figures.plain(100 * estimate.high)
-    return f"{figures.percent(estimate.value)} ({low} to {high})"
+    low, high = (figures.plain(100 * bound, digits) for bound in (estimate.low, estimate.high))
+    return f"{figures.plain(100 * estimate.value)} ({low}–{high})"
 
 
 def _named(item: CandidateScore) -> str:

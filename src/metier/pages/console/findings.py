@@ -18,7 +18,7 @@ from metier.artefacts.tasks import Audit, AuditVerdict, OutputKind, TaskAudit
 from metier.pages import figures, words
 from metier.pages.console.kit import BAD, GOOD, NAME_CHARS, OPEN, brief_interval, panel, sentence, table, text, warnings
 from metier.pages.console.language_models import language_model_table
-from metier.pages.console.written import model_lines, written_tables
+from metier.pages.console.written import written_tables
 from metier.pages.content import Headline, NamedCount, Outcome
 from metier.pages.gather import summarise
 from metier.pages.text import clip
@@ -97,11 +97,7 @@ def specialist_table(*specialists: Specialist) -> RenderableType:
             figures.duration(card.train_wall_s),
             text(f"{card.precision}, {figures.size(card.size_bytes)}"),
         )
-    notes = [
-        line
-        for specialist in specialists
-        for line in (*model_lines(specialist.card), *_forecasts(specialist), *specialist.card.notes)
-    ]
+    notes = [line for specialist in specialists for line in (*_forecasts(specialist), *specialist.card.notes)]
     models = [made for specialist in specialists if (made := language_model_table(specialist.card)) is not None]
     return Group(rows, *models, *(sentence(line) for line in notes))
 

@@ -1,4 +1,4 @@
-"""What is written rather than chosen, for the terminal: records by field, texts, failures of writing, the tuned model."""
+"""What is written rather than chosen, for the terminal: records by field, texts, failures of writing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from rich.table import Table
 
 from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import CandidateScore, Evaluation
-from metier.artefacts.specialists import Card
 from metier.pages import figures
 from metier.pages.console.kit import NAME_CHARS, brief_interval, table, text
 from metier.pages.text import clip
@@ -26,21 +25,6 @@ def written_tables(evaluation: Evaluation) -> list[RenderableType]:
     if any(item.writing for item in scored):
         found.append(_writing(scored))
     return found
-
-
-def model_lines(card: Card) -> list[str]:
-    """What only a tuned language model has to say of itself, a sentence each."""
-    model = card.language_model
-    if model is None:
-        return []
-    lines = [f"{card.student}: {card.base_model}, licence {card.licence}. {model.conditions}".strip()]
-    if model.n_vocabulary != model.n_vocabulary_base:
-        lines.append(
-            f"{card.student}: vocabulary {figures.count(model.n_vocabulary_base)} → {figures.count(model.n_vocabulary)} "
-            f"tokens, parameters {figures.count(model.n_parameters_base)} → {figures.count(model.n_parameters)}."
-        )
-    lines.append(f"{card.student}: served as {model.served}; {model.parity}")
-    return lines
 
 
 def _records(scored: tuple[CandidateScore, ...]) -> Table:
