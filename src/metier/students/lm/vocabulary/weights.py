@@ -159,10 +159,6 @@ def chosen_rows(tensor: Stored, rows: npt.NDArray[np.int64]) -> Outgoing:
 
 def replaced_rows(base: Stored, rows: npt.NDArray[np.int64], new: Stored) -> Outgoing:
     """The base's matrix with row `rows[i]` replaced by row i of `new`, in the type of `new`."""
-    if base.dtype != new.dtype:
-        raise BadInput(
-            f"'{base.name}' is {base.dtype} in the base and {new.dtype} in the trimmed model; give both alike."
-        )
     place = np.full(base.shape[0], -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
     old, tuned = base.rows(), new.rows()
@@ -170,12 +166,26 @@ def replaced_rows(base: Stored, rows: npt.NDArray[np.int64], new: Stored) -> Out
 
     def blocks() -> Iterator[Bytes]:
         for start in range(0, base.shape[0], at_once):
-            block = np.array(old[start : start + at_once])
+            block = _as_type(old[start : start + at_once], base.dtype, new.dtype)
             here = place[start : start + at_once]
             block[here >= 0] = tuned[here[here >= 0]]
             yield block
 
-    return Outgoing(base.name, base.dtype, base.shape, blocks)
+    return Outgoing(base.name, new.dtype, base.shape, blocks)
+
+
+def _as_type(block: Bytes, given: str, wanted: str) -> Bytes:
+    """A copy of rows (n, bytes a row) in another type; to bfloat16 by rounding to the nearest, ties to even."""
+    if given == wanted:
+        return np.array(block)
+    if given == "BF16":
+        values = (np.ascontiguousarray(block).view("<u2").astype(np.uint32) << 16).view(np.float32)
+    else:
+        values = np.ascontiguousarray(block).view({"F16": "<f2", "F32": "<f4", "F64": "<f8"}[given]).astype(np.float32)
+    if wanted == "BF16":
+        bits = values.view(np.uint32)
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").view(np.uint8)
+    return values.astype({"F16": "<f2", "F32": "<f4", "F64": "<f8"}[wanted]).view(np.uint8)
 
 
 def _in_blocks(data: Bytes) -> Iterator[Bytes]:
