@@ -17,6 +17,7 @@ from metier.evaluate import EvaluateSettings
 from metier.gateway.settings import RouteSettings, ServeSettings, UpstreamSettings
 from metier.generalists.settings import GeneralistSettings
 from metier.price import PriceSettings
+from metier.students.lm.settings import LmSettings
 from metier.train import TrainSettings
 
 FILE_NAME = "metier.toml"
@@ -26,6 +27,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "audit": AuditSettings,
     "curate": CurateSettings,
     "train": TrainSettings,
+    "lm": LmSettings,
     "evaluate": EvaluateSettings,
     "calibrate": CalibrateSettings,
     "price": PriceSettings,

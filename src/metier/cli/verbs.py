@@ -25,6 +25,7 @@ from metier.generalists.settings import GeneralistSettings
 from metier.pages import console as show
 from metier.price import PriceSettings
 from metier.store.folders import Stored
+from metier.students.lm.settings import LmSettings
 from metier.train import TrainSettings
 
 Given = dict[str, Any]
@@ -44,6 +45,11 @@ OodOption = Annotated[
     Path | None, typer.Option(help="File of inputs that do not belong to the task (text lines, JSONL or CSV).")
 ]
 
+LicenceOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,…", help="Licences of language models that you have read and accept (see metier train)."),
+]
+
 
 @with_settings(CurateSettings)
 def curate_command(task: TaskArgument, *, ood_file: OodOption = None, given: Given) -> None:
@@ -52,12 +58,11 @@ def curate_command(task: TaskArgument, *, ood_file: OodOption = None, given: Giv
         _print(stages.curate_stage(at, task, given, ood_file))
 
 
-@with_settings(TrainSettings)
-def train_command(task: TaskArgument, *, given: Given) -> None:
+@with_settings(TrainSettings, lm=LmSettings)
+def train_command(task: TaskArgument, *, given: Given, lm: Given) -> None:
     """Train the ladder of students, cheapest first."""
     with session(Path.cwd(), err) as at:
-        for student in stages.students_of(at, task, given):
-            _print(stages.train_stage(at, task, student, given))
+        _train(at, task, given, lm)
 
 
 @with_settings(EvaluateSettings, GeneralistSettings)
@@ -91,20 +96,20 @@ def report_command(
         _print_report(at, stages.report_stage(at, task), output)
 
 
-def run_command(task: TaskArgument, *, ood_file: OodOption = None) -> None:
+def run_command(task: TaskArgument, *, ood_file: OodOption = None, accept_licence: LicenceOption = None) -> None:
     """Curate, train, evaluate, calibrate, price and report; stages whose inputs have not changed are skipped."""
+    accepted = tuple(part.strip() for part in (accept_licence or "").split(",") if part.strip())
     with session(Path.cwd(), err) as at:
-        run_stages(at, task, ood_file)
+        run_stages(at, task, ood_file, {"accepted_licences": accepted} if accepted else {})
 
 
-def run_stages(at: Session, task: str, ood_file: Path | None = None) -> Path:
-    """Every stage from the traffic to the report; returns the report's path."""
+def run_stages(at: Session, task: str, ood_file: Path | None = None, lm: Given | None = None) -> Path:
+    """Every stage from the traffic to the report; `lm` overrides [lm]. Returns the report's path."""
     stages.audit_stage(at, {})
     curated = stages.curate_stage(at, task, {}, ood_file)
     _print(curated)
     name = cast(Dataset, curated.artefact).task_name
-    for student in stages.students_of(at, name, {}):
-        _print(stages.train_stage(at, name, student, {}))
+    _train(at, name, {}, lm or {})
     _print(stages.evaluate_stage(at, name, {}, {}))
     _print(stages.calibrate_stage(at, name, {}))
     try:
@@ -113,6 +118,14 @@ def run_stages(at: Session, task: str, ood_file: Path | None = None) -> Path:
         # Labelled records alone have no volume and no tokens: the rest of the report still stands.
         out.print(f"[yellow]Not priced:[/] {escape(str(error))}", highlight=False)
     return _print_report(at, stages.report_stage(at, name), None)
+
+
+def _train(at: Session, task: str, given: Given, lm: Given) -> None:
+    chosen = stages.ladder_stage(at, task, given, lm)
+    for reason in chosen.left_out:
+        out.print(f"[yellow]Left out:[/] {escape(reason)}", highlight=False)
+    for student in chosen.students:
+        _print(stages.train_stage(at, task, student, given, lm))
 
 
 def _parted(given: Given) -> tuple[Given, Given]:

@@ -15,9 +15,10 @@ from metier.students.base import (
 )
 from metier.students.encoder.student import EncoderStudent
 from metier.students.linear.student import LinearStudent
+from metier.students.lm.student import LmStudent
 
 # Cheapest first: the ladder is climbed in this order.
-STUDENTS: dict[str, Student] = {"linear": LinearStudent(), "encoder": EncoderStudent()}
+STUDENTS: dict[str, Student] = {"linear": LinearStudent(), "encoder": EncoderStudent(), "lm": LmStudent()}
 
 __all__ = [
     "LABEL_TASK",
@@ -28,6 +29,7 @@ __all__ = [
     "FitSummary",
     "LabelledTexts",
     "LinearStudent",
+    "LmStudent",
     "Option",
     "Predictor",
     "Student",

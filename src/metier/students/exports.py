@@ -65,9 +65,20 @@ def write_bytes(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-def write_meta(folder: Path, files: Sequence[str], recipe: str, summary: FitSummary, **more: Any) -> FitSummary:
-    """Close the folder: the summary with the size of `files` filled in, their digests, and what the loader needs."""
-    size = sum((folder / name).stat().st_size for name in files)
+def write_meta(
+    folder: Path,
+    files: Sequence[str],
+    recipe: str,
+    summary: FitSummary,
+    *,
+    answers_from: Sequence[str] | None = None,
+    **more: Any,
+) -> FitSummary:
+    """Close the folder: the summary with the size of `files` filled in, their digests, and what the loader needs.
+
+    Where a folder holds more forms than the one that answers, `answers_from` are the files whose size counts.
+    """
+    size = sum((folder / name).stat().st_size for name in (files if answers_from is None else answers_from))
     summary = FitSummary(**{**vars(summary), "size_bytes": size})
     digests = {name: sha256_of(folder / name) for name in files}
     content = {"format": FORMAT, "student": summary.student, "recipe": recipe, "files": digests}

@@ -15,7 +15,7 @@ from metier.students.confidence import ScoreModel
 from metier.students.lm.answers import AnswerReader, ReadAnswer, constraint_of, reader_of
 from metier.students.lm.foreignness import CharacterModel
 from metier.students.lm.parts import Constraint, Generated, PromptForm, Writer
-from metier.students.lm.scores import AnswerScore, answer_features
+from metier.students.lm.scores import FEATURES, AnswerScore, answer_features
 
 # The second sample that an answer is compared with: warm enough to differ where the model wavers.
 SECOND_TEMPERATURE, _SECOND_SEED = 0.7, 1
@@ -134,7 +134,8 @@ def features_of(
 ) -> FloatArray:
     """(n, k) the features of `scores.FEATURES`."""
     rows = zip(written, read, foreign.tolist(), strict=True)
-    return np.array([answer_features(kind, one, said_foreign, said.grounded) for one, said, said_foreign in rows])
+    found = [answer_features(kind, one, said_foreign, said.grounded) for one, said, said_foreign in rows]
+    return np.array(found).reshape(len(written), len(FEATURES))
 
 
 def label_logits(written: Sequence[Generated], n_classes: int) -> npt.NDArray[np.float64]:

@@ -1,0 +1,186 @@
+"""The builds of a tuned model, which of them answers, and what makes one score of its token probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metier.artefacts.tasks import OutputKind
+from metier.metrics.correctness import is_correct
+from metier.students.base import FloatArray, label_places
+from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
+from metier.students.exports import write_arrays
+from metier.students.lm.engine import LlamaEngine, TorchWriter
+from metier.students.lm.exporting import About, compare_answers, demand, write_gguf
+from metier.students.lm.foreignness import CharacterModel, fit_character_model
+from metier.students.lm.parts import Base, Generated, PromptForm
+from metier.students.lm.phases import Facts
+from metier.students.lm.predictor import Asking, asking_of, features_of, label_logits
+from metier.students.lm.scores import AnswerScore, BoolArray, agreement_is_measurable, choose_answer_score
+from metier.students.lm.training import Job
+
+BUILDS_FOLDER = "builds"
+FOREIGNNESS_FILE = "foreignness.npz"
+# Every specialist has both; the smaller first, as it is taken where it loses nothing.
+QUANTISATIONS = ("q4", "q8_0")
+# Answers written side by side, by the specialist and whenever it is looked at.
+PARALLEL = 4
+# Tune items that every build and the training-time model answer: the latter writes slowly.
+_MOST_COMPARED = 200
+
+
+@dataclass(frozen=True)
+class Built:
+    """The builds with their sizes in bytes, the one that answers and why, and what parity was found."""
+
+    sizes: tuple[tuple[str, int], ...]
+    served: str
+    reason: str
+    parity: str
+
+
+def file_of(build: str) -> str:
+    """A build's file in the specialist's folder."""
+    return f"{BUILDS_FOLDER}/{build}.gguf"
+
+
+def make_builds(job: Job, base: Base, form: PromptForm, model: Path) -> Built:
+    """Write every build of the model, compare its answers with the model's own, and choose the one that answers.
+
+    Raises ExportFailed where every build that may be chosen loses more right answers than the declared margin.
+    """
+    about = About(licence=base.licence, base_model=base.name, description="A specialist made with metier.")
+    asking = asking_of(job.task, job.classes, form, job.settings.max_output_tokens)
+    sizes = []
+    for done, build in enumerate(QUANTISATIONS):
+        job.progress("Writing builds", done, len(QUANTISATIONS))
+        facts = job.phases.once(f"build-{build}", lambda place, build=build: _write(model, place, build, about))
+        sizes.append((build, int(facts["size"])))
+    job.progress("Writing builds", len(QUANTISATIONS), len(QUANTISATIONS))
+    facts = job.phases.once("parity", lambda _: _compare(job, asking, model))
+    return Built(tuple(sizes), facts["served"], facts["reason"], facts["parity"])
+
+
+def built_path(job: Job, build: str) -> Path:
+    """Where a build lies while the specialist is made."""
+    return job.phases.folder / f"build-{build}" / "model.gguf"
+
+
+def _write(model: Path, place: Path, build: str, about: About) -> Facts:
+    return {"size": write_gguf(model, place / "model.gguf", build, about=about)}
+
+
+def _compare(job: Job, asking: Asking, model: Path) -> Facts:
+    chosen = np.sort(np.random.default_rng(job.seed).permutation(len(job.tune))[:_MOST_COMPARED])
+    tune = job.tune.take(chosen)
+    asked = job.settings.quantisation
+    names = QUANTISATIONS if asked == "auto" else (asked,)
+    if not len(tune):
+        return {"served": names[-1], "reason": "there is no tune split to compare builds on", "parity": "not measured"}
+    job.progress("Comparing builds", 0, len(names) + 1)
+    ours = asking.write(TorchWriter(model, n_context=job.context()), tune.inputs)
+    found = []
+    for done, name in enumerate(names, start=1):
+        job.progress("Comparing builds", done, len(names) + 1)
+        with LlamaEngine(built_path(job, name), n_context=job.context(), parallel=PARALLEL) as engine:
+            theirs = asking.write(engine, tune.inputs)
+        same = compare_answers(
+            ours,
+            theirs,
+            tune.labels,
+            is_same=lambda given, wanted: is_correct(job.task.kind, given, wanted),
+            margin=job.settings.parity_margin,
+        )
+        found.append((name, same))
+    job.progress("Comparing builds", len(names) + 1, len(names) + 1)
+    served = demand(found)
+    reason = "asked for" if asked != "auto" else "the smallest build that keeps to the parity margin"
+    return {
+        "served": served,
+        "reason": reason,
+        "parity": "; ".join(f"{name}: {same.sentence}" for name, same in found),
+    }
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The score model of the served build, the foreignness it goes with, and the share of tune answers that are right."""
+
+    score: AnswerScore | ScoreModel
+    foreignness: CharacterModel
+    accuracy: float
+    failures: dict[str, int]
+
+
+def fit_scoring(job: Job, form: PromptForm, served: str) -> Scoring:
+    """What the served build answers to the tune split makes its score; the train split's inputs say what is foreign."""
+    path = job.phases.folder / "scoring" / FOREIGNNESS_FILE
+
+    def make(_: Path) -> Facts:
+        foreignness = fit_character_model(job.train.inputs)
+        write_arrays(path, foreignness.arrays())
+        asking = asking_of(job.task, job.classes, form, job.settings.max_output_tokens)
+        with LlamaEngine(built_path(job, served), n_context=job.context(), parallel=PARALLEL) as engine:
+            return _fit(job, asking, engine, foreignness)
+
+    facts = job.phases.once("scoring", make)
+    accuracy = facts["accuracy"] if facts["accuracy"] is not None else float("nan")
+    return Scoring(score_from(facts["score"]), read_foreignness(path), accuracy, facts["failures"])
+
+
+def score_from(stored: dict[str, Any]) -> AnswerScore | ScoreModel:
+    """The score model as it was stored."""
+    if "temperature" in stored:
+        return ScoreModel(**stored)
+    return AnswerScore(stored["bias"], tuple(stored["weights"]), tuple(stored["centres"]), tuple(stored["spreads"]))
+
+
+def read_foreignness(path: Path) -> CharacterModel:
+    """The character model of a file that `Scoring` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        return CharacterModel(**{name: stored[name] for name in stored.files})
+
+
+def _fit(job: Job, asking: Asking, engine: LlamaEngine, foreignness: CharacterModel) -> Facts:
+    inputs, wanted = job.tune.inputs, job.tune.labels
+    job.progress("Scoring answers", 0, len(inputs))
+    written = asking.write(engine, inputs)
+    read = asking.read(written, inputs)
+    right = np.array(
+        [
+            one.failure is None and is_correct(job.task.kind, one.text, truth)
+            for one, truth in zip(read, wanted, strict=True)
+        ],
+        dtype=np.bool_,
+    )
+    failures = [one.failure for one in read if one.failure is not None]
+    foreign = foreignness.cross_entropies(inputs)
+    whole = np.array([one.failure is None for one in read], dtype=np.bool_)
+    if job.task.kind is OutputKind.LABEL:
+        score: AnswerScore | ScoreModel = _label_score(job, written, foreign, right)
+    else:
+        features = features_of(job.task.kind, written, read, foreign)
+        agreement = None
+        if job.settings.agreement == "auto" and agreement_is_measurable(right[whole]):
+            agreement = asking.second_opinion(engine, inputs, read)[whole]
+        score = choose_answer_score(features[whole], agreement, right[whole])
+    job.progress("Scoring answers", len(inputs), len(inputs))
+    return {
+        "score": asdict(score),
+        "accuracy": float(right.mean()) if len(right) else None,
+        "failures": {name: failures.count(name) for name in sorted(set(failures))},
+    }
+
+
+def _label_score(job: Job, written: Sequence[Generated], foreign: FloatArray, right: BoolArray) -> ScoreModel:
+    if not len(written):
+        return ScoreModel(1.0, 0.0, 1.0, 0.0, 0.0, 1.0)
+    logits = label_logits(written, len(job.classes))
+    temperature = fit_temperature(logits, label_places(job.tune.labels, job.classes))
+    plain = ScoreModel(temperature, 0.0, 1.0, 0.0, 0.0, 1.0)
+    none = np.empty(0)
+    return fit_score_model(temperature, plain.probabilities(logits).max(axis=1), foreign, right, none, none)

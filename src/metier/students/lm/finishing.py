@@ -1,0 +1,194 @@
+"""The exported specialist: its folder, what it says of itself, and how it is loaded again."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from metier.artefacts.specialists import LanguageModel
+from metier.artefacts.tasks import OutputKind
+from metier.students.base import FitSummary, TaskSpec
+from metier.students.exports import read_meta, versions_of, write_meta
+from metier.students.lm.building import (
+    BUILDS_FOLDER,
+    FOREIGNNESS_FILE,
+    PARALLEL,
+    Built,
+    Scoring,
+    built_path,
+    file_of,
+    fit_scoring,
+    make_builds,
+    read_foreignness,
+    score_from,
+)
+from metier.students.lm.learning import Learnt
+from metier.students.lm.material import mean_tokens
+from metier.students.lm.predictor import LmPredictor, asking_of
+from metier.students.lm.prompts import form_from_json, form_to_json
+from metier.students.lm.training import Job
+
+_PACKAGES = ("torch", "transformers", "peft", "gguf", "xllamacpp", "tokenizers", "safetensors", "numpy")
+# The model as it was tuned, in Hugging Face layout; its adapters alone.
+_MODEL, _ADAPTER, _PREFERENCE_ADAPTER = "model", "adapter", "adapter-preference"
+_FOLDERS = (_MODEL, _ADAPTER, _PREFERENCE_ADAPTER)
+
+
+def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
+    """Export the model with all its builds into `folder`, fit the score, write meta.json last."""
+    from metier.students.lm.exporting import copy_adapter
+
+    built = make_builds(job, learnt.base, learnt.form, learnt.folder)
+    scoring = fit_scoring(job, learnt.form, built.served)
+    for name in (*_FOLDERS, BUILDS_FOLDER):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    _bring(learnt.folder, folder / _MODEL)
+    (folder / BUILDS_FOLDER).mkdir()
+    for build, _ in built.sizes:
+        _link(built_path(job, build), folder / file_of(build))
+    for adapter, name in ((learnt.tuned.adapter, _ADAPTER), (learnt.preference_adapter, _PREFERENCE_ADAPTER)):
+        if adapter is not None:
+            copy_adapter(adapter, folder / name)
+    _link(job.phases.folder / "scoring" / FOREIGNNESS_FILE, folder / FOREIGNNESS_FILE)
+    summary = _summary(job, learnt, built, scoring, folder)
+    _write_card(folder / _MODEL, job, learnt, summary)
+    exported = sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_relative_to(job.phases.folder) and path.name != "meta.json"
+    )
+    return write_meta(
+        folder,
+        exported,
+        recipe,
+        summary,
+        answers_from=(file_of(built.served), FOREIGNNESS_FILE),
+        kind=job.task.kind.value,
+        output_schema=job.task.output_schema,
+        form=form_to_json(learnt.form),
+        max_tokens=job.settings.max_tokens,
+        max_output_tokens=job.settings.max_output_tokens,
+        served=file_of(built.served),
+        score=asdict(scoring.score),
+    )
+
+
+def load_lm(folder: Path, threads: int) -> LmPredictor:
+    """The exported student of a folder. Raises BadArtefact naming the file that is missing or altered, MissingExtra."""
+    from metier.students.lm.engine import LlamaEngine
+
+    meta = read_meta(folder, "lm")
+    form, kind = form_from_json(meta["form"]), OutputKind(meta["kind"])
+    classes = tuple(meta["summary"]["classes"])
+    task = TaskSpec(kind, meta["output_schema"])
+    n_context = int(meta["max_tokens"]) + int(meta["max_output_tokens"])
+    return LmPredictor(
+        classes,
+        asking_of(task, classes, form, int(meta["max_output_tokens"])),
+        LlamaEngine(folder / meta["served"], n_context=n_context, threads=threads, parallel=PARALLEL),
+        read_foreignness(folder / FOREIGNNESS_FILE),
+        score_from(meta["score"]),
+        threads or os.process_cpu_count() or 1,
+    )
+
+
+def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path) -> FitSummary:
+    tuned, trimmed = learnt.tuned, learnt.trimmed
+    best = (f"the weights of epoch {tuned.best_epoch} of {len(tuned.curve)} are kept: best on the tune split",)
+    failed = tuple(
+        f"{n:,} of {len(job.tune):,} answers to the tune split failed: {name}" for name, n in scoring.failures.items()
+    )
+    return FitSummary(
+        student="lm",
+        base_model=learnt.base.name,
+        licence=learnt.base.licence,
+        n_train=len(learnt.material.train),
+        n_tune=len(job.tune),
+        classes=job.classes,
+        tune_accuracy=scoring.accuracy,
+        wall_s=sum(job.phases.wall_s.values()),
+        epochs=len(tuned.curve),
+        curve=tuned.curve,
+        precision=built.served,
+        precision_reason=built.reason,
+        size_bytes=0,
+        versions=versions_of(_PACKAGES),
+        notes=(*learnt.material.notes, *learnt.form.notes, *tuned.notes, *(best if tuned.curve else ()), *failed),
+        language_model=LanguageModel(
+            base_sha256=learnt.base.sha256,
+            conditions=learnt.base.conditions,
+            vocabulary=f"{trimmed.mode}: {trimmed.reason}",
+            n_vocabulary_base=trimmed.n_vocabulary_base,
+            n_vocabulary=trimmed.n_vocabulary,
+            n_parameters_base=trimmed.n_parameters_base,
+            n_parameters=trimmed.n_parameters,
+            prompt_tokens_saved=_tokens_saved(job, learnt),
+            baking=learnt.baking,
+            method=learnt.method,
+            examples_per_s=tuned.examples_per_s,
+            tokens_per_s=tuned.tokens_per_s,
+            peak_memory_bytes=tuned.peak_memory_bytes,
+            builds=(*built.sizes, *((name, size) for name in _FOLDERS if (size := _size_of(folder / name)))),
+            served=built.served,
+            parity=built.parity,
+            preference=learnt.preference,
+        ),
+    )
+
+
+def _tokens_saved(job: Job, learnt: Learnt) -> float:
+    """Mean tokens a call, over the tune split, that the chosen prompt is shorter than the frontier's."""
+    if not len(job.tune):
+        return math.nan
+    spent, full = (mean_tokens(learnt.trimmed.folder, form, job.tune.inputs) for form in (learnt.form, learnt.full))
+    return full - spent
+
+
+def _write_card(folder: Path, job: Job, learnt: Learnt, summary: FitSummary) -> None:
+    from metier.students.lm.exporting import CardText, write_model_card
+
+    model = summary.language_model
+    assert model is not None
+    schema = job.task.output_schema
+    write_model_card(
+        folder,
+        CardText(
+            name=f"{learnt.base.name}, specialised",
+            description="A small language model tuned for one job with metier. It is meant for inputs of that job alone.",
+            base_model=learnt.base.name,
+            licence=learnt.base.licence,
+            conditions=learnt.base.conditions,
+            measured=(
+                f"Right on {summary.tune_accuracy:.1%} of {summary.n_tune:,} tune examples, as the build {model.served}.",
+                f"Parity of the builds: {model.parity}.",
+            ),
+            files=dict(model.builds),
+            prompt=learnt.form.write("{input}"),
+            schema=json.dumps(schema, indent=2, ensure_ascii=False) if schema else "",
+            notes=(f"Vocabulary: {model.vocabulary}", f"Preference tuning: {model.preference}", *summary.notes),
+        ),
+    )
+
+
+def _bring(source: Path, target: Path) -> None:
+    """A folder's files, linked where the file system can: they are some hundred megabytes."""
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.is_file():
+            _link(path, target / path.name)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

@@ -1,0 +1,111 @@
+"""The student `lm`: a small language model with its vocabulary cut to the task, tuned, quantised, answering as GGUF."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from metier.artefacts.tasks import OutputKind
+from metier.errors import MissingExtra
+from metier.progress import Progress
+from metier.students.base import LABEL_TASK, FitSummary, LabelledTexts, Option, TaskSpec, classes_of, merged_options
+from metier.students.exports import done_summary, recipe_of
+from metier.students.lm.parts import Base
+from metier.students.lm.predictor import LmPredictor
+from metier.students.lm.settings import LmSettings
+
+DEFAULTS: dict[str, Option] = LmSettings().options()
+_NAME = "lm"
+_WORK = "work"  # the phases' results; removed when the folder is complete
+_NEEDED = {"train": ("torch", "transformers", "peft", "gguf"), "lm": ("xllamacpp",)}
+
+
+@dataclass(frozen=True)
+class LmStudent:
+    """See the module; `fit` and `load` keep the contract of `students.base.Student`."""
+
+    name: str = _NAME
+    kinds: frozenset[OutputKind] = frozenset({OutputKind.LABEL, OutputKind.FIELDS, OutputKind.TEXT})
+
+    def fit(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,
+    ) -> FitSummary:
+        """Train and export; options are the fields of `LmSettings`. Killed, it goes on in the phase that it was in.
+
+        Raises LicenceNotAccepted before anything is fetched, MissingExtra, BadInput, NotEnoughData, TrainingFailed, and
+        ExportFailed where no build answers as well as the model it was made from.
+        """
+        chosen = merged_options(options, DEFAULTS, self.name)
+        settings = LmSettings.of_options(chosen)
+        recipe = _recipe(train, tune, seed, settings, task)
+        if (done := done_summary(folder, recipe)) is not None:
+            return done
+        _need_extras()
+        from metier.students.lm.bases import find_base
+        from metier.students.lm.finishing import finish
+        from metier.students.lm.learning import learn
+        from metier.students.lm.phases import open_phases
+        from metier.students.lm.training import Job
+
+        classes = classes_of(train) if task.kind is OutputKind.LABEL else ()
+        progress("Reading the base model", 0, None)
+        base = find_base(settings.base, accepted=settings.accepted_licences, progress=progress)
+        phases = open_phases(folder / _WORK, _with_base(recipe, base))
+        job = Job(train, tune, task, classes, settings, seed, phases, progress)
+        summary = finish(job, learn(job, base), folder, recipe)
+        shutil.rmtree(folder / _WORK)
+        return summary
+
+    def tune_accuracy(
+        self,
+        train: LabelledTexts,
+        tune: LabelledTexts,
+        folder: Path,
+        *,
+        seed: int,
+        progress: Progress,
+        options: Mapping[str, Option],
+        task: TaskSpec = LABEL_TASK,
+    ) -> float:
+        """Share of the tune split that the served build of a training of its own gets right; `folder` is empty again."""
+        summary = self.fit(train, tune, folder, seed=seed, progress=progress, options=options, task=task)
+        shutil.rmtree(folder)
+        return summary.tune_accuracy
+
+    def load(self, folder: Path, threads: int = 1) -> LmPredictor:
+        """The served build on `threads` cores (0: all). Raises BadArtefact naming the file that is wrong, MissingExtra."""
+        from metier.students.lm.finishing import load_lm
+
+        return load_lm(folder, threads)
+
+
+def _recipe(train: LabelledTexts, tune: LabelledTexts, seed: int, settings: LmSettings, task: TaskSpec) -> str:
+    told = TypeAdapter(TaskSpec).dump_json(task)
+    options: dict[str, Option] = {**settings.shaping(), "task": hashlib.sha256(told).hexdigest()}
+    return recipe_of(_NAME, train, tune, seed, options)
+
+
+def _with_base(recipe: str, base: Base) -> str:
+    """A base that was changed under its name makes another model: work done with the old one is not gone on with."""
+    return hashlib.sha256(json.dumps([recipe, base.sha256]).encode()).hexdigest()
+
+
+def _need_extras() -> None:
+    for extra, packages in _NEEDED.items():
+        if any(find_spec(package) is None for package in packages):
+            raise MissingExtra(extra, "Training the student 'lm'")

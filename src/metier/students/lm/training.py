@@ -1,0 +1,121 @@
+"""From examples to a tuned model: prompt form, vocabulary, tuning; every phase leaves its result, so a kill costs one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metier.progress import Progress
+from metier.students.base import LabelledTexts, TaskSpec
+from metier.students.exports import epoch_points, write_arrays
+from metier.students.lm.material import Material, prepare
+from metier.students.lm.parts import Base, PromptForm, Trimmed, Tuned
+from metier.students.lm.phases import Facts, Phases
+from metier.students.lm.prompts import texts_read
+from metier.students.lm.settings import LmSettings
+from metier.students.lm.tuning.plan import TuningPlan
+
+_KEPT = "kept.npz"
+# Rates that suit a model of some hundred millions of parameters: low-rank changes bear ten times that of whole matrices.
+_RATES = {"lora": 1e-3, "full": 1e-4}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be learnt, and how. `classes` are those of a label task."""
+
+    train: LabelledTexts
+    tune: LabelledTexts
+    task: TaskSpec
+    classes: tuple[str, ...]
+    settings: LmSettings
+    seed: int
+    phases: Phases
+    progress: Progress
+
+    def context(self) -> int:
+        """Tokens that a prompt and its answer may take together."""
+        return self.settings.max_tokens + self.settings.max_output_tokens
+
+
+def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed:
+    """The base with the vocabulary that the train split needs in every prompt form that may be used."""
+    from metier.students.lm.vocabulary import trim
+
+    def make(place: Path) -> Facts:
+        texts = [text for form in forms for text in texts_read(form, job.train.inputs, job.train.labels)]
+        made = trim(base.folder, dict.fromkeys(texts), place, mode=job.settings.vocabulary, progress=job.progress)
+        write_arrays(place / _KEPT, {"kept": made.kept})
+        return {name: value for name, value in vars(made).items() if name not in ("folder", "kept")}
+
+    facts = job.phases.once("vocabulary", make)
+    place = job.phases.folder / "vocabulary"
+    with np.load(place / _KEPT, allow_pickle=False) as stored:
+        return Trimmed(folder=place, kept=stored["kept"], **facts)
+
+
+def encode_splits(job: Job, trimmed: Trimmed, form: PromptForm) -> Material:
+    """Both splits as token ids in one prompt form."""
+    settings = job.settings
+    return prepare(trimmed.folder, form, job.train, job.tune, settings.max_tokens, settings.max_output_tokens)
+
+
+def plan_of(settings: LmSettings, seed: int) -> TuningPlan:
+    """The tuning that the settings ask for."""
+    default = TuningPlan()
+    method = default.method if settings.method == "auto" else settings.method
+    rate = settings.learning_rate or _RATES[method]
+    return TuningPlan(method=method, epochs=settings.epochs, rate=rate, seed=seed)
+
+
+def tune_on(job: Job, name: str, trimmed: Trimmed, material: Material) -> Tuned:
+    """The phase `name`: the model tuned on this material."""
+    from metier.students.lm.tuning.tune import tune
+
+    root = job.phases.folder
+
+    def make(place: Path) -> Facts:
+        plan, recipe = plan_of(job.settings, job.seed), f"{job.phases.recipe}/{name}"
+        made = tune(trimmed.folder, material.train, material.tune, plan, place, recipe=recipe, progress=job.progress)
+        return {
+            **vars(made),
+            "folder": relative(made.folder, root),
+            "adapter": relative(made.adapter, root) if made.adapter else None,
+            "curve": [asdict(point) for point in made.curve],
+        }
+
+    return tuned_from(job.phases.once(name, make), root)
+
+
+def name_of(form: PromptForm) -> str:
+    """What a phase that works in one prompt form is called by."""
+    return "baked" if form.is_baked else "full"
+
+
+def tuned_from(facts: Facts, root: Path) -> Tuned:
+    """What `tune_on` wrote down."""
+    return Tuned(
+        folder=root / facts["folder"],
+        adapter=root / facts["adapter"] if facts["adapter"] else None,
+        curve=epoch_points(facts["curve"]),
+        best_epoch=facts["best_epoch"],
+        wall_s=number(facts["wall_s"]),
+        examples_per_s=number(facts["examples_per_s"]),
+        tokens_per_s=number(facts["tokens_per_s"]),
+        peak_memory_bytes=facts["peak_memory_bytes"],
+        notes=tuple(facts["notes"]),
+    )
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path below the work folder as it is written down: the project may be moved before the next run."""
+    return str(path.resolve().relative_to(root.resolve()))
+
+
+def number(value: float | None) -> float:
+    """A figure as it was before JSON, which knows no NaN."""
+    return math.nan if value is None else value
