@@ -18,6 +18,7 @@ from metier.gateway.settings import RouteSettings, ServeSettings, UpstreamSettin
 from metier.generalists.settings import GeneralistSettings
 from metier.price import PriceSettings
 from metier.students.lm.settings import LmSettings
+from metier.teach import TeachSettings
 from metier.train import TrainSettings
 
 FILE_NAME = "metier.toml"
@@ -26,6 +27,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "generalist": GeneralistSettings,
     "audit": AuditSettings,
     "curate": CurateSettings,
+    "teach": TeachSettings,
     "train": TrainSettings,
     "lm": LmSettings,
     "evaluate": EvaluateSettings,

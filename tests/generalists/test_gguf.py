@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from metier.artefacts.tasks import OutputKind
 from metier.errors import GeneralistFailed, MissingExtra
 from metier.generalists import Question
 from metier.generalists.gguf import LocalGguf, labels_grammar
+from metier.generalists.protocol import sampled
 
 LABELS = ('say "no"', "back\\slash", "refund", "delivery")
 
@@ -73,3 +77,57 @@ def test_the_grammar_takes_any_label(tmp_path):
     odd = ('say "no"', "back\\slash", "línea\nbreak", "ярлык", "tab\there")
     answers = LocalGguf(_model(), "smollm2").answer([Question(label, "x", (label,)) for label in odd])
     assert [answer.text for answer in answers] == list(odd)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "sort": {"enum": ["a", "b"]}},
+    "required": ["city", "sort"],
+    "additionalProperties": False,
+}
+
+
+def fields(id_: str, text: str, schema: object = SCHEMA, **more: object) -> Question:
+    return Question(id_, text, kind=OutputKind.FIELDS, output_schema=schema, **more)  # type: ignore[arg-type]
+
+
+@needs_model
+def test_a_record_fits_its_schema_on_one_line_and_failures_are_told_apart(tmp_path):
+    shots = (("I live in Rome, sort a", '{"city": "Rome", "sort": "a"}'),)
+    generalist = LocalGguf(
+        _model(), "smollm2", cache_path=tmp_path / "a.db", shots=shots, max_output_tokens=60, context_tokens=512
+    )
+    asked = [fields("1", "I live in Oslo, sort b"), fields("2", "far too long " * 600)]
+    record, too_long = generalist.answer(asked)
+    assert set(json.loads(record.text)) == {"city", "sort"}
+    assert record.latency_s > 0
+    assert (too_long.text, too_long.failure) == (None, "too long")
+    assert generalist.answer(asked[:1])[0].cached
+    (cut,) = replace(generalist, max_output_tokens=2).answer(asked[:1])
+    assert (cut.text, cut.failure, cut.output_tokens) == (None, "cut off", 2)
+
+
+@needs_model
+def test_texts_and_samples(tmp_path):
+    question = Question("1", "Say hello.", kind=OutputKind.TEXT)
+    generalist = LocalGguf(_model(), "smollm2", max_output_tokens=24, context_tokens=512)
+    first, second, again = generalist.answer([question, sampled(question, 1), sampled(question, 2)])
+    assert {first.failure, second.failure, again.failure} <= {None, "cut off", "degenerate"}
+    assert [answer.id for answer in (first, second, again)] == ["1", "1#1", "1#2"]
+    assert first.output_tokens > 0
+
+
+@needs_model
+def test_records_stay_constrained_whatever_the_schema_says_besides():
+    """A keyword that the engine does not know must not free the model of the rest."""
+    odd = {
+        **SCHEMA,
+        "not": {"required": ["zip"]},
+        "properties": {**SCHEMA["properties"], "city": {"enum": ["Oslo", "Bergen"]}},
+    }
+    (answer,) = LocalGguf(_model(), "smollm2", context_tokens=512, max_output_tokens=40).answer(
+        [fields("1", "Bergen", odd)]
+    )
+    assert answer.text in [f'{{"city": "{city}", "sort": "{sort}"}}' for city in ("Oslo", "Bergen") for sort in "ab"]
+    # On one line, as it was written: the tokens of a pretty-printed record would be twice as many.
+    assert answer.output_tokens < 25

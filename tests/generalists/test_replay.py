@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput
 from metier.generalists import Question, Recorded
 from metier.generalists.replay import Replay, load_replay
@@ -91,3 +92,16 @@ def test_other_encodings_and_missing_files_are_named(tmp_path):
         load_replay(path)
     with pytest.raises(BadInput, match="no such file"):
         load_replay(tmp_path / "none.jsonl")
+
+
+def test_recorded_records_and_texts_are_read_for_their_kind():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+    said = ['{"a": "1", "b": 2}', "none", '```json\n{"a": "1"}\n```', "a text"]
+    questions = [
+        Question(str(i), "x", recorded=Recorded(text), kind=OutputKind.FIELDS, output_schema=schema)
+        for i, text in enumerate(said[:3])
+    ]
+    questions.append(Question("3", "x", recorded=Recorded(said[3]), kind=OutputKind.TEXT))
+    assert [(answer.text, answer.failure) for answer in Replay().answer(questions)] == [
+        (None, "invalid"), (None, "invalid"), ('{"a": "1"}', None), ("a text", None),
+    ]  # fmt: skip

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from metier.artefacts.tasks import OutputKind
 from metier.generalists import Question, Recorded
-from metier.generalists.simulated import Simulated, most_similar
+from metier.generalists.protocol import sampled
+from metier.generalists.reading import read_record
+from metier.generalists.simulated import Simulated, misread, most_similar
+from metier.metrics.records import parse_record
 
 LABELS = ("cancel card", "cancel order", "greet")
 TRUTH = {str(i): LABELS[i % 3] for i in range(4000)}
@@ -45,3 +49,60 @@ def test_a_label_that_stands_alone_confuses_with_itself():
 
 def test_items_without_a_known_label_are_failures():
     assert Simulated({}).answer([Question("1", "x", LABELS)])[0].failure == "empty"
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "company": {"type": "string"},
+        "date": {"type": "string"},
+        "paid": {"type": "boolean"},
+        "sort": {"enum": ["a", "b"]},
+    },
+    "required": ["company", "paid"],
+}
+RECORD = '{"company": "ACME Ltd", "date": "1 May", "paid": true, "sort": "a"}'
+RECEIPT = "ACME Ltd\n12 High Street\n1 May  TOTAL 9.00\nThank you"
+
+
+def records(n: int) -> list[Question]:
+    return [Question(str(i), RECEIPT, kind=OutputKind.FIELDS, output_schema=SCHEMA) for i in range(n)]
+
+
+def test_wrong_records_are_valid_and_differ_in_one_field():
+    answers = Simulated({str(i): RECORD for i in range(2000)}, seed=1, accuracy=0.9).answer(records(2000))
+    right = parse_record(RECORD)
+    wrong = [parse_record(answer.text) for answer in answers if answer.text != RECORD]
+    # Binomial standard error of 2,000 draws at 0.1: 0.0067; four of them allowed.
+    assert len(wrong) / 2000 == pytest.approx(0.1, abs=0.027)
+    for record in wrong:
+        assert sum(record.get(key) != right[key] for key in right) == 1
+    dropped = [record for record in wrong if "date" not in record]
+    elsewhere = [record for record in wrong if record.get("date") in ("12 High Street", "TOTAL 9.00", "Thank you")]
+    assert dropped
+    assert elsewhere
+    assert all("company" in record and "paid" in record for record in wrong)
+
+
+def test_every_way_of_misreading_gives_a_record_that_fits():
+    (question,) = records(1)
+    for draw in range(500):
+        written = misread(RECORD, question, draw)
+        assert written != RECORD
+        assert read_record(written, SCHEMA) == written
+
+
+def test_wrong_texts_are_cut_short():
+    question = Question("1", "x", kind=OutputKind.TEXT)
+    (answer,) = Simulated({"1": "one two three four five"}, accuracy=0.0).answer([question])
+    assert answer.text == "one two"
+
+
+def test_all_samples_of_an_item_are_about_the_same_item():
+    question = Question("1", "x", LABELS)
+    asked = [sampled(question, number) for number in range(200)]
+    answers = Simulated({"1": "greet"}, accuracy=0.5).answer(asked)
+    n_right = sum(answer.text == "greet" for answer in answers)
+    assert [answer.id for answer in answers[:2]] == ["1", "1#1"]
+    # Drawn for each sample: 100 of 200 expected, standard deviation 7.
+    assert 70 < n_right < 130

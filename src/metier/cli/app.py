@@ -17,6 +17,7 @@ from metier.cli.keys import KEY_COMMANDS
 from metier.cli.promoting import promote_command
 from metier.cli.serving import serve_command
 from metier.cli.status import status_command
+from metier.cli.teaching import teach_command
 from metier.cli.terminal import err, out
 from metier.cli.traffic import audit_command, import_command, init_command, quarantine_command
 from metier.cli.verbs import (
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quarantine": quarantine_command,
     "audit": audit_command,
     "curate": curate_command,
+    "teach": teach_command,
     "train": train_command,
     "evaluate": evaluate_command,
     "calibrate": calibrate_command,

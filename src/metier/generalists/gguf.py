@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +26,9 @@ MAX_TOKENS = 512
 _QUIET = -1
 # Of several samples the first is the model's best answer; the others are drawn at this temperature where none is given.
 _SAMPLING_TEMPERATURE = 0.8
-# Records are written on one line: spaces and line breaks between the keys are tokens that take as long as any other.
-_SPACE_RULE = re.compile(r"^space ::= .*$", re.MULTILINE)
+# For llama.cpp's constraint engine (llguidance): records on one line, since spaces and line breaks between the keys are
+# tokens that take as long as any other. Keywords it does not know would make it drop the constraint; it shall drop them.
+_NOTATION = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
 
 
 @dataclass(frozen=True)
@@ -134,15 +134,12 @@ def labels_grammar(labels: Sequence[str]) -> str:
 
 
 def record_grammar(schema: Mapping[str, Any]) -> str:
-    """A GBNF grammar of the JSON objects that fit a schema, on one line; of any JSON object where llama.cpp cannot express
-    the schema, which the reading of the answer then checks alone."""
+    """The grammar of the JSON objects that fit a schema, on one line, with no keys but its own unless it says otherwise.
+    What a grammar cannot express is left to the reading of the answer, which checks the whole schema."""
     import xllamacpp
 
-    try:
-        grammar = str(xllamacpp.json_schema_to_grammar(json.dumps(schema)))
-    except (RuntimeError, ValueError):
-        grammar = str(xllamacpp.json_schema_to_grammar('{"type": "object"}'))
-    return _SPACE_RULE.sub('space ::= " "?', grammar)
+    stated = {"type": "object", "additionalProperties": False, **schema, "x-guidance": _NOTATION}
+    return str(xllamacpp.json_schema_to_grammar(json.dumps(stated)))
 
 
 def _temperature(question: Question) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from metier.artefacts.tasks import OutputKind, Template
@@ -120,3 +120,13 @@ class Generalist(Protocol):
 def not_asked(question: Question) -> GeneralistAnswer:
     """The answer that was never bought."""
     return GeneralistAnswer(question.id, None, NOT_ASKED, n_attempts=0)
+
+
+def sampled(question: Question, number: int) -> Question:
+    """The question once more, as its sample `number` (from 0, which is the question itself), under an id of its own."""
+    return replace(question, id=f"{question.id}#{number}", sample=number) if number else question
+
+
+def item_of(question: Question) -> str:
+    """The id of the item that a question is about, whichever sample it asks for."""
+    return question.id.removesuffix(f"#{question.sample}") if question.sample else question.id

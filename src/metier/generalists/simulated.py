@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metier.artefacts.tasks import OutputKind
-from metier.generalists.protocol import GeneralistAnswer, Question
+from metier.generalists.protocol import GeneralistAnswer, Question, item_of
 from metier.generalists.reading import read_answer
 from metier.metrics.records import canonical, parse_record
 from metier.progress import Progress, silent
@@ -49,7 +49,7 @@ class Simulated:
         confusable: dict[str, str] = {}
         answers = []
         for question in questions:
-            right = self.truth.get(question.id)
+            right = self.truth.get(item_of(question))
             if right is None:
                 answers.append(GeneralistAnswer(question.id, None, "empty"))
                 continue
