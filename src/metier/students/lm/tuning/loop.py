@@ -1,0 +1,222 @@
+"""The training loop: steps, measurements, the best state kept, and what happens when something goes wrong."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metier.errors import TrainingFailed
+from metier.progress import Progress
+from metier.students.base import EpochPoint
+from metier.students.lm.parts import Encoded
+from metier.students.lm.tuning import checkpoints, ranks
+from metier.students.lm.tuning.engines import Engine
+from metier.students.lm.tuning.memory import is_out_of_memory
+from metier.students.lm.tuning.optimiser import Optimiser, schedule
+from metier.students.lm.tuning.packs import answer_tokens, steps_of, steps_per_epoch
+from metier.students.lm.tuning.plan import SoftLabels, TuningPlan
+
+_MOST_ROLLBACKS = 3
+_LEAST_MICRO_TOKENS = 16
+
+
+@dataclass
+class State:
+    """Where a training stands; all of it is in every checkpoint. Losses are sums in nats since the last measurement."""
+
+    micro_tokens: int
+    step: int = 0
+    loss: float = 0.0
+    tokens: int = 0
+    examples_seen: int = 0
+    tokens_seen: int = 0
+    learning_s: float = 0.0
+    wall_s: float = 0.0
+    rate_scale: float = 1.0
+    rollbacks: int = 0
+    best: int = 0
+    curve: list[EpochPoint] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Material:
+    train: Sequence[Encoded]
+    tune: Sequence[Encoded]
+    soft: SoftLabels | None
+
+
+class Run:
+    """One training under way, in the folder `work`."""
+
+    def __init__(
+        self, engine: Engine, material: Material, plan: TuningPlan, work: Path, recipe: str, micro_tokens: int
+    ) -> None:
+        self._engine, self._material, self._plan = engine, material, plan
+        self._work, self._recipe, self._micro_tokens = work, recipe, micro_tokens
+        self._optimiser = Optimiser(engine.masters, plan.weight_decay, plan.clip)
+        self.state = State(micro_tokens)
+        self._begun = self._saved = time.perf_counter()
+        self._steps = steps_per_epoch(material.train, plan.step_tokens)
+        self._total = self._steps * plan.epochs
+
+    def train(self, progress: Progress) -> State:
+        """Go on from the last checkpoint to the end, and leave the best state in the engine."""
+        self._load()
+        while self.state.step < self._total and not self._has_stalled():
+            epoch, place = divmod(self.state.step, self._steps)
+            examples = steps_of(self._material.train, self._plan.step_tokens, self._plan.seed, epoch)[place]
+            progress(self._description(), self.state.step, self._total)
+            if examples and not self._step(examples):
+                self._roll_back()
+                continue
+            self.state.step += 1
+            if self._is_measured(place + 1):
+                if not self._measure(progress):
+                    self._roll_back()
+            elif time.perf_counter() - self._saved > self._plan.checkpoint_every_s:
+                self._save()
+        progress(self._description(), self._total, self._total)
+        self._bring_back_best()
+        return self.state
+
+    def _description(self) -> str:
+        state = self.state
+        if not state.tokens:
+            return "Tuning"
+        speed = state.examples_seen / max(state.learning_s, 1e-9)
+        return f"Tuning: {speed:.1f} examples/s, loss {state.loss / state.tokens:.3f}"
+
+    def _has_stalled(self) -> bool:
+        return 0 < self._plan.patience <= len(self.state.curve) - self.state.best
+
+    def _is_measured(self, done: int) -> bool:
+        """After the last step of an epoch, and at even spaces before."""
+        parts = min(self._plan.evaluations, self._steps)
+        return (done * parts) // self._steps > ((done - 1) * parts) // self._steps
+
+    def _step(self, examples: Sequence[int]) -> bool:
+        """Whether the step was taken: not where loss or gradient is no number."""
+        begun = time.perf_counter()
+        train, state = self._material.train, self.state
+        tokens = sum(answer_tokens(train[i]) for i in examples)
+        loss, gradients = self._gradients(examples)
+        rate = self._plan.rate * state.rate_scale * schedule(state.step, self._total, self._plan.warm_up)
+        norm = self._optimiser.step(gradients, rate, 1 / tokens)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            return False
+        self._engine.refresh()
+        state.loss += loss
+        state.tokens += tokens
+        state.examples_seen += len(examples)
+        state.tokens_seen += tokens
+        state.learning_s += time.perf_counter() - begun
+        return True
+
+    def _gradients(self, examples: Sequence[int]) -> tuple[float, Any]:
+        mine = ranks.share(examples)
+        while True:
+            try:
+                found = self._engine.gradients(self._material.train, mine, self.state.micro_tokens, self._material.soft)
+            except (RuntimeError, MemoryError) as problem:
+                self._shrink(problem)
+                continue
+            return ranks.summed(*found, self._engine.masters)
+
+    def _shrink(self, problem: BaseException) -> None:
+        """Halve what goes through the network at once. Raises what was raised unless it was for want of memory."""
+        if not is_out_of_memory(problem):
+            raise problem
+        longest = max(len(one.ids) for split in (self._material.train, self._material.tune) for one in split)
+        halved = min(self.state.micro_tokens, 2 * longest) // 2
+        if halved < _LEAST_MICRO_TOKENS or self.state.micro_tokens < longest:
+            raise TrainingFailed(
+                f"Out of memory at step {self.state.step} with one example of up to {longest} tokens at a time: tune fewer "
+                "layers, use method 'lora' or fewer threads, or leave out the longest examples."
+            ) from problem
+        self.state.micro_tokens = halved
+        self.state.notes.append(f"Out of memory at step {self.state.step}: went on with {halved} tokens at a time.")
+
+    def _measure(self, progress: Progress) -> bool:
+        """The tune split; False where its loss is no number."""
+        state, tune = self.state, self._material.tune
+        loss = math.nan
+        if tune:
+            progress("Measuring the tune split", state.step, self._total)
+            loss = self._tune_loss() / sum(map(answer_tokens, tune))
+            if not math.isfinite(loss):
+                return False
+        train_loss = state.loss / state.tokens if state.tokens else math.nan
+        wall_s = state.wall_s + time.perf_counter() - self._begun
+        state.curve.append(EpochPoint(len(state.curve) + 1, train_loss, loss, math.nan, wall_s))
+        state.loss, state.tokens = 0.0, 0
+        if not state.best or not tune or loss < state.curve[state.best - 1].tune_loss:
+            state.best = len(state.curve)
+            if ranks.is_first():
+                checkpoints.write(self._work / checkpoints.BEST, self._engine.masters, {"recipe": self._recipe})
+        self._save()
+        return True
+
+    def _tune_loss(self) -> float:
+        while True:
+            try:
+                return self._engine.losses(self._material.tune, self.state.micro_tokens)
+            except (RuntimeError, MemoryError) as problem:
+                self._shrink(problem)
+
+    def _roll_back(self) -> None:
+        """Back to the last good state with half the rate. Raises TrainingFailed after three times."""
+        step, rollbacks, scale = self.state.step, self.state.rollbacks + 1, self.state.rate_scale / 2
+        if rollbacks > _MOST_ROLLBACKS:
+            raise TrainingFailed(
+                f"The loss is not a number at step {step}, for the {rollbacks}th time, the rate halved each time to "
+                f"{self._plan.rate * self.state.rate_scale:.2g}. Give a lower rate or precision 'float32', and look for "
+                "odd examples in the train split."
+            )
+        if not self._load():
+            self._engine.reset()
+            self._optimiser.restore({})
+            self.state = State(self.state.micro_tokens)
+        self.state.rollbacks, self.state.rate_scale = rollbacks, scale
+        self.state.notes.append(
+            f"The loss was not a number at step {step}: went back to step {self.state.step} with rate "
+            f"{self._plan.rate * scale:.2g}."
+        )
+        self._save()
+
+    def _save(self) -> None:
+        now = time.perf_counter()
+        self.state.wall_s += now - self._begun
+        self._begun = self._saved = now
+        if ranks.is_first():
+            tensors = {f"master.{name}": tensor for name, tensor in self._engine.masters.items()}
+            written = {**asdict(self.state), "recipe": self._recipe}
+            checkpoints.write(self._work / checkpoints.STATE, {**tensors, **self._optimiser.tensors()}, written)
+        ranks.wait()
+
+    def _load(self) -> bool:
+        found = checkpoints.read(self._work / checkpoints.STATE, self._recipe)
+        if found is None:
+            return False
+        tensors, state = found
+        state.pop("recipe")
+        self.state = State(**{**state, "curve": [EpochPoint(**point) for point in state["curve"]]})
+        for name, master in self._engine.masters.items():
+            master.data.copy_(tensors[f"master.{name}"])
+        self._optimiser.restore(tensors)
+        self._engine.refresh()
+        self._begun = self._saved = time.perf_counter()
+        return True
+
+    def _bring_back_best(self) -> None:
+        found = checkpoints.read(self._work / checkpoints.BEST, self._recipe)
+        if found is not None:
+            for name, master in self._engine.masters.items():
+                master.data.copy_(found[0][name])
+            self._engine.refresh()
+        self.state.wall_s += time.perf_counter() - self._begun
+        self._begun = time.perf_counter()

@@ -1,0 +1,235 @@
+"""Tune a model in Hugging Face layout on prompts and their answers. Needs torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metier.errors import BadInput, MissingExtra, NotEnoughData
+from metier.progress import Progress
+from metier.students.base import EpochPoint
+from metier.students.lm.parts import Encoded, Tuned
+from metier.students.lm.tuning import checkpoints, ranks
+from metier.students.lm.tuning.engines import Engine
+from metier.students.lm.tuning.general import GeneralEngine
+from metier.students.lm.tuning.lean import LeanEngine
+from metier.students.lm.tuning.loop import Material, Run, State
+from metier.students.lm.tuning.memory import peak_bytes, reset_peak
+from metier.students.lm.tuning.packs import answer_tokens, check
+from metier.students.lm.tuning.plan import Precision, SoftLabels, TuningPlan
+from metier.students.lm.tuning.shapes import read_shape
+from metier.students.lm.tuning.workers import team, usable_cores
+
+DONE = "tuned.json"
+MODEL = "model"
+ADAPTER = "adapter"
+_MICRO_TOKENS = {"cpu": 512, "cuda": 16384}
+_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+def tune(
+    folder: Path,
+    train: Sequence[Encoded],
+    tune: Sequence[Encoded],
+    plan: TuningPlan,
+    work: Path,
+    *,
+    recipe: str,
+    progress: Progress,
+    soft: SoftLabels | None = None,
+) -> Tuned:
+    """Tune the model in `folder`; the best state on the tune split is left in `work`, with its adapter for LoRA.
+
+    `recipe` stands for everything that made the examples and the model: called again with the same recipe, plan and
+    counts, a training that was killed goes on from its last checkpoint with the same losses, and one that is done gives
+    its result back. Losses are nats per answer token; an epoch of the curve is a measurement of the tune split.
+    Under torchrun the processes share every step and all give the same result.
+
+    Raises BadInput on examples that cannot be learnt from, NotEnoughData without any, TrainingFailed where the loss stays
+    no number after three lower rates, memory does not suffice for one example, or the disk is full.
+    """
+    if not train:
+        raise NotEnoughData("Tuning needs examples; the train split has none.")
+    if soft is not None:
+        _check_soft(soft, train)
+    work.mkdir(parents=True, exist_ok=True)
+    full_recipe = _recipe(folder, train, tune, plan, recipe, soft)
+    done = _read_done(work, full_recipe)
+    if done is not None:
+        return done
+    device = device_of(plan.device)
+    dtype = dtype_of(plan.precision, device)
+    check_all(folder, train, tune)
+    reset_peak(device)
+    with ranks.joined(device), _engine(folder, (*train, *tune), plan, dtype, device) as engine:
+        engine.prepare(train, tune, progress)
+        micro_tokens = plan.micro_tokens or _MICRO_TOKENS.get(device.type, 512)
+        run = Run(engine, Material(train, tune, soft), plan, work, full_recipe, micro_tokens)
+        state = run.train(progress)
+        if ranks.is_first():
+            _write(engine, folder, plan, work, state, full_recipe, peak_bytes(device))
+        ranks.wait()
+    tuned = _read_done(work, full_recipe)
+    assert tuned is not None, "what was just written is there"
+    return tuned
+
+
+def answer_loss(folder: Path, encoded: Sequence[Encoded], plan: TuningPlan) -> float:
+    """Negative log-likelihood of the answers under the model in `folder`, nats per answer token; NaN of no examples."""
+    if not encoded:
+        return float("nan")
+    device = device_of(plan.device)
+    check_all(folder, encoded, ())
+    with _engine(folder, encoded, plan, dtype_of(plan.precision, device), device) as engine:
+        micro_tokens = plan.micro_tokens or _MICRO_TOKENS.get(device.type, 512)
+        return engine.losses(encoded, micro_tokens) / sum(map(answer_tokens, encoded))
+
+
+def load_model(folder: Path, precision: Precision = "auto", device: str = "auto") -> Any:
+    """The model in `folder` as transformers computes it, in evaluation mode."""
+    try:
+        from transformers import AutoModelForCausalLM
+    except ModuleNotFoundError as problem:
+        raise MissingExtra("train", "Computing with a language model") from problem
+    where = device_of(device)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(precision, where)).to(where).eval()
+
+
+def device_of(name: str) -> torch.device:
+    """The device called `name`; "auto" is the first GPU (under torchrun this process's), else the CPU."""
+    if name == "auto":
+        return (
+            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            if torch.cuda.is_available()
+            else torch.device("cpu")
+        )
+    try:
+        return torch.device(name)
+    except RuntimeError as problem:
+        raise BadInput(f"There is no device {name!r}; it is 'auto', 'cpu' or 'cuda'.") from problem
+
+
+def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
+    """What is computed in: "auto" is bfloat16 where the device multiplies it, elsewhere it is emulated and slow."""
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _has_bfloat16()
+        return torch.bfloat16 if native else torch.float32
+    if precision not in ("bfloat16", "float32"):
+        raise BadInput(f"There is no precision {precision!r}; it is 'auto', 'bfloat16' or 'float32'.")
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _has_bfloat16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return False
+    flags = next((line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("flags")), "")
+    return any(flag in flags.split() for flag in _BF16_FLAGS)
+
+
+def check_all(folder: Path, train: Sequence[Encoded], tune: Sequence[Encoded]) -> None:
+    """Raise BadInput where the model in `folder` cannot read an example."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    n_vocabulary = config.get("vocab_size") or 2**63
+    longest = config.get("max_position_embeddings") or 2**31
+    check(train, n_vocabulary, longest, "train")
+    check(tune, n_vocabulary, longest, "tune")
+
+
+def _check_soft(soft: SoftLabels, train: Sequence[Encoded]) -> None:
+    if len(soft.tokens) != len(train):
+        raise BadInput(f"{len(soft.tokens)} examples have soft labels; the train split has {len(train)}.")
+    for place, (tokens, one) in enumerate(zip(soft.tokens, train, strict=True)):
+        if len(tokens) != answer_tokens(one):
+            raise BadInput(f"Example {place} has {answer_tokens(one)} answer tokens but soft labels for {len(tokens)}.")
+
+
+@contextmanager
+def _engine(
+    folder: Path, encoded: Sequence[Encoded], plan: TuningPlan, dtype: torch.dtype, device: torch.device
+) -> Iterator[Engine]:
+    shape = read_shape(folder)
+    threads = 1 if device.type == "cuda" else plan.threads or usable_cores()
+    if shape is None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            yield GeneralEngine(folder, plan, dtype, device)
+        finally:
+            torch.set_num_threads(before)
+        return
+    longest = max(len(one.ids) for one in encoded)
+    with team(threads) as workers:
+        yield LeanEngine(folder, shape, plan, longest, dtype, device, workers, threads)
+
+
+def _recipe(
+    folder: Path,
+    train: Sequence[Encoded],
+    tune: Sequence[Encoded],
+    plan: TuningPlan,
+    recipe: str,
+    soft: SoftLabels | None,
+) -> str:
+    asked = {**asdict(plan), "checkpoint_every_s": 0, "threads": plan.threads or usable_cores()}
+    weight = None if soft is None else soft.weight
+    return json.dumps([recipe, folder.name, len(train), len(tune), weight, asked], sort_keys=True)
+
+
+def _write(
+    engine: Engine, folder: Path, plan: TuningPlan, work: Path, state: State, recipe: str, peak_memory_bytes: int
+) -> None:
+    has_adapter = plan.method == "lora"
+    with checkpoints.room(work):
+        parts = {name: work / f"{name}.part" for name in ((MODEL, ADAPTER) if has_adapter else (MODEL,))}
+        for name, part in parts.items():
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(work / name, ignore_errors=True)
+            part.mkdir()
+        engine.write(folder, parts[MODEL], parts.get(ADAPTER))
+        for name, part in parts.items():
+            part.replace(work / name)
+        learning_s = max(state.learning_s, 1e-9)
+        summary = {
+            "recipe": recipe,
+            "curve": [asdict(point) for point in state.curve],
+            "best_epoch": state.best,
+            "wall_s": state.wall_s,
+            "examples_per_s": state.examples_seen / learning_s,
+            "tokens_per_s": state.tokens_seen / learning_s,
+            "peak_memory_bytes": peak_memory_bytes,
+            "notes": [*engine.notes, *state.notes],
+        }
+        part = work / f"{DONE}.part"
+        part.write_text(json.dumps(summary), encoding="utf-8")
+        part.replace(work / DONE)
+    for name in (checkpoints.STATE, checkpoints.BEST):
+        (work / name).unlink(missing_ok=True)
+
+
+def _read_done(work: Path, recipe: str) -> Tuned | None:
+    path = work / DONE
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    if found.pop("recipe", None) != recipe or not (work / MODEL).is_dir():
+        return None
+    adapter = work / ADAPTER
+    return Tuned(
+        folder=work / MODEL,
+        adapter=adapter if adapter.is_dir() else None,
+        curve=tuple(EpochPoint(**point) for point in found.pop("curve")),
+        notes=tuple(found.pop("notes")),
+        **found,
+    )
