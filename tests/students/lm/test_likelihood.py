@@ -10,9 +10,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("transformers", reason="needs transformers")
 
+from tests.students.lm.tiny_models import write_tiny  # noqa: E402
+
 from metier.students.lm.likelihood import answer_logprobs, open_causal, split  # noqa: E402
 from metier.students.lm.parts import Encoded  # noqa: E402
-from tests.students.lm.tiny_models import write_tiny  # noqa: E402
 
 PROMPT = tuple(range(5, 45))  # longer than the window of the tiny Gemma
 ANSWERS = ((60, 61, 62, 257), (70, 257), (80, 81, 82, 83, 84, 85, 86))

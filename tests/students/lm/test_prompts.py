@@ -25,6 +25,7 @@ from metier.students.lm.prompts import (
     full_form,
     has_instructions,
     load_tokenizer,
+    texts_read,
 )
 
 TEMPLATE = Template(
@@ -234,3 +235,8 @@ def test_threads_share_a_coder(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(20)
     assert not wrong
+
+
+def test_texts_to_cover_are_whole_prompts_and_answers() -> None:
+    form = PromptForm("p ", " s", "<eos>", is_baked=True)
+    assert texts_read(form, ["i"], ["a"]) == ["p i s", "a"]

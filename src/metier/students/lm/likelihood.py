@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -89,3 +91,16 @@ def without_bars() -> Iterator[None]:
     finally:
         if was_on:
             logging.enable_progress_bar()
+
+
+def negative_loglikelihoods(
+    folder: Path, encoded: Sequence[Encoded], precision: str = "auto", device: str = "auto"
+) -> npt.NDArray[np.float64]:
+    """(n,) of every answer, given its prompt, under the model in `folder`, in nats."""
+    model, _ = open_causal(folder, precision, device)
+    found = []
+    with torch.no_grad():
+        for one in encoded:
+            prompt, answer = split(one)
+            found.append(-float(answer_logprobs(model, prompt, [answer])[0]))
+    return np.array(found, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,3 +199,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadArtefact(f"{path} should hold a JSON object.")
     return value
+
+
+def texts_read(form: PromptForm, inputs: Sequence[str], answers: Sequence[str]) -> list[str]:
+    """The prompts and the answers as they are tokenised: what a cut vocabulary must cover."""
+    return [*(str(form.write(text)) for text in inputs), *answers]

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("peft", reason="needs peft")
 
 from safetensors.torch import load_file  # noqa: E402
+from tests.students.lm.tiny_models import byte_tokenizer, write_tiny  # noqa: E402
 
 from metier.errors import BadInput, NotEnoughData, TrainingFailed  # noqa: E402
 from metier.students.lm.coding import coder_for  # noqa: E402
@@ -22,7 +23,6 @@ from metier.students.lm.parts import PromptForm  # noqa: E402
 from metier.students.lm.preference import Pair, PreferencePlan, affordable_pairs, prefer  # noqa: E402
 from metier.students.lm.preference.losses import pair_loss  # noqa: E402
 from metier.students.lm.preference.sequences import coded_pairs  # noqa: E402
-from tests.students.lm.tiny_models import byte_tokenizer, write_tiny  # noqa: E402
 
 FORM = PromptForm("<bos>", "\n=", "<eos>", is_baked=True)
 PLAN = PreferencePlan(rate=2e-2, rank=4, step_pairs=4, precision="float32", device="cpu", threads=1)

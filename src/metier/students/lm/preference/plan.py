@@ -18,12 +18,12 @@ _PAIR_COST = 1.6
 class PreferencePlan:
     """One pass of DPO with low-rank changes (LoRA) of all linear layers; the defaults suit some hundred pairs.
 
-    `beta` is how firmly the model is held to where it started (Rafailov et al., 2023, eq. 7); `sft_weight` that of the
-    chosen answer's negative log-likelihood a token, without which DPO may lower the likelihood of both answers (Pang et
-    al., 2024, eq. 2). `rate` is the top of a warm-up over the share `warm_up` of the steps and a cosine to zero; a step
-    sees `step_pairs` pairs. With fewer than `min_pairs` nothing is learnt. `max_tokens` bounds a prompt with its longer answer:
-    longer pairs are left out and counted. `precision` "auto" is bfloat16 where the processor multiplies it; `device` "auto"
-    the first GPU, else the CPU; `threads` 0 all cores.
+    `beta` is how firmly the model is held to where it started (Rafailov et al., 2023, eq. 7); `sft_weight` that of
+    the chosen answer's negative log-likelihood a token, without which DPO may lower the likelihood of both answers
+    (Pang et al., 2024, eq. 2). `rate` is the top of a warm-up over the share `warm_up` of the steps and a cosine to
+    zero; a step sees `step_pairs` pairs. With fewer than `min_pairs` nothing is learnt. `max_tokens` bounds a prompt
+    with its longer answer: longer pairs are left out and counted. `precision` "auto" is bfloat16 where the processor
+    multiplies it; `device` "auto" the first GPU, else the CPU; `threads` 0 all cores.
     """
 
     beta: float = 0.1
