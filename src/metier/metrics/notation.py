@@ -195,11 +195,12 @@ def _readings(found: re.Match[str]) -> frozenset[str]:
         orders += [(a, b, c)] if len(written[0]) == 2 else []
     else:
         orders = []
-    return frozenset(day for order in orders if (day := _iso(*order)) is not None)
+    short = not any(len(part) == 4 and part.isdecimal() for part in written)
+    return frozenset(day for order in orders if (day := _iso(*order, short=short)) is not None)
 
 
-def _iso(year: int, month: int, day: int) -> str | None:
-    if year < 100:
+def _iso(year: int, month: int, day: int, *, short: bool) -> str | None:
+    if short:
         year += 1900 if year >= _FIRST_YEAR_OF_CENTURY else 2000
     try:
         return date(year, month, day).isoformat()

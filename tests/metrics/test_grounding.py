@@ -1,0 +1,91 @@
+"""Grounding: values are found in their source in any notation, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metier.metrics.grounding import count_ungrounded, is_grounded, leaves
+from metier.metrics.records import same_value
+
+SOURCE = """ABC TRADING SDN. BHD.
+No. 12-3, Jalan Besar,
+43000 Kajang
+DATE: 03/04/2018 12:30
+TOTAL RM1,209.00
+CASH -5    東京都港区
+***"""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Abc Trading Sdn Bhd",
+        "No 12-3, Jalan Besar, 43000 Kajang",  # spans lines
+        "2018-04-03",
+        "2018-03-04",  # the other reading of the same date
+        "3.4.2018",
+        "1209",
+        "RM 1,209.00",
+        1209.0,
+        "5.00",
+        "-5",
+        "港区",  # no spaces between words
+        "***",
+        True,
+        None,
+        "",
+        ["Kajang", "BESAR"],
+        {"city": "Kajang", "none": None},
+    ],
+)
+def test_what_stands_in_the_source_is_grounded(value: object) -> None:
+    assert is_grounded(value, SOURCE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "C Trading",  # not a whole word
+        "Trading Bhd",  # not one after another
+        "2018-05-03",
+        "209",
+        "1209.50",
+        9,
+        ["Kajang", "Paris"],
+        {"city": "Paris"},
+        "###",
+    ],
+)
+def test_what_does_not_is_made_up(value: object) -> None:
+    assert not is_grounded(value, SOURCE)
+
+
+def test_only_values_that_must_be_copied_are_counted() -> None:
+    schema = {"properties": {"kind": {"enum": ["receipt", "invoice"]}, "tags": {"items": {"enum": ["x"]}}}}
+    record = {
+        "kind": "receipt",
+        "tags": ["x"],
+        "paid": True,
+        "company": "ABC Trading",
+        "towns": ["Kajang", "Paris"],
+        "n": "",
+    }
+    assert count_ungrounded(record, SOURCE, schema) == (1, 3)
+    assert count_ungrounded(record, SOURCE) == (3, 5)
+    assert leaves(record) == ["receipt", "x", "ABC Trading", "Kajang", "Paris"]
+
+
+@given(st.lists(st.text(alphabet="abcXYZ ,.-019\n", min_size=1), min_size=1, max_size=5), st.data())
+def test_every_word_sequence_of_a_source_is_grounded_in_it(lines, data) -> None:
+    source = "\n".join(lines)
+    words = source.split()
+    if not words:
+        return
+    first = data.draw(st.integers(0, len(words) - 1))
+    value = words[first]
+    # A word that is all signs and digits may be an amount whose neighbours make it another one; letters are not.
+    if value.isalpha():
+        assert is_grounded(value.upper(), source)
+        assert same_value(value.upper(), value)
