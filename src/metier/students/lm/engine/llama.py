@@ -39,7 +39,8 @@ class LlamaEngine:
     file that llama.cpp cannot load.
 
     The log-probabilities are the model's own, before the constraint's mask and the temperature. Those of an answer that
-    ends by itself include its end token, whose piece is "".
+    ends by itself include its end token, whose piece is "". llama.cpp reports a character that several tokens spell as one
+    token, with the probability of its last part; one that the token limit cut in two is left out.
     """
 
     def __init__(
@@ -134,21 +135,15 @@ class LlamaEngine:
             return False
 
         self._llama.stream(request, on_chunk)
-        text = "".join(texts)
+        pieces = _pieces(tokens)
+        text = "".join(pieces)
         if finish == "stop" and schema is not None and not fits(text, schema):
             raise BadInput(
                 f"the engine wrote an answer that the output schema does not accept: {text[:200]!r}. Please report the "
                 "schema; a simpler one helps meanwhile"
             )
-        return Generated(
-            text,
-            _pieces(tokens),
-            np.array([token["logprob"] for token in tokens], dtype=np.float64),
-            finish,
-            n_input,
-            len(tokens),
-            time.perf_counter() - started,
-        )
+        logprobs = np.array([token["logprob"] for token in tokens], dtype=np.float64)
+        return Generated(text, pieces, logprobs, finish, n_input, len(tokens), time.perf_counter() - started)
 
     def _choose(
         self, ids: list[int], labels: tuple[str, ...], tree: LabelTree, temperature: float, seed: int, started: float
@@ -212,7 +207,7 @@ def _unread(n_input: int, started: float) -> Generated:
 
 
 def _pieces(tokens: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The tokens' texts, which make up the answer: a character that several tokens spell is the last one's."""
+    """The tokens' texts, which make up the answer; bytes that are no text are marked."""
     decoder = getincrementaldecoder("utf-8")("replace")
     last = len(tokens) - 1
     return tuple(decoder.decode(bytes(token["bytes"]), index == last) for index, token in enumerate(tokens))

@@ -14,7 +14,7 @@ from metier.students.exports import write_bytes
 _KNOWN = frozenset(
     ["apache-2.0", "mit", "gemma", "llama3.2", "llama3.1", "llama3", "cc-by-4.0", "cc-by-sa-4.0", "bsd-3-clause"]
 )
-_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+_HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+$")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""Parity: counted by hand, and refused where every build loses too much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from metier.errors import BadInput, ExportFailed
+from metier.metrics.records import same_record
+from metier.students.lm.exporting import compare_answers, demand
+from metier.students.lm.parts import Finish, Generated
+
+
+def _answers(texts: Sequence[str], finish: Finish = "stop") -> list[Generated]:
+    return [Generated(text, (text,), np.zeros(1), finish, 1, 1, 0.0) for text in texts]
+
+
+WANTED = [f'{{"total": "{n}.00"}}' for n in range(10)]
+
+
+def test_counts_and_sentence() -> None:
+    ours = _answers([*WANTED[:8], "{}", "{}"])
+    # Two right ones lost, one gained; a record written in another order of signs is the same.
+    theirs = _answers(['{"total": "RM 0.00"}', *WANTED[1:6], "{}", "{}", WANTED[8], "{}"])
+    found = compare_answers(ours, theirs, WANTED, is_same=same_record, margin=0.05)
+    assert found.same.estimate == pytest.approx(0.7)
+    assert (found.training.estimate, found.served.estimate) == (pytest.approx(0.8), pytest.approx(0.7))
+    assert found.gain.estimate == pytest.approx(-0.1)
+    assert not found.holds
+    assert "70.0% of 10 answers" in found.sentence
+    assert "-10.0 points" in found.sentence
+    assert compare_answers(ours, theirs, WANTED, is_same=same_record, margin=0.1).holds
+
+
+def test_an_answer_that_did_not_end_is_wrong() -> None:
+    ours, theirs = _answers(WANTED), _answers(WANTED, "length")
+    found = compare_answers(ours, theirs, WANTED, is_same=same_record, margin=0.05)
+    assert found.same.estimate == 1.0
+    assert found.served.estimate == 0.0
+
+
+def test_the_first_build_within_the_margin_is_taken() -> None:
+    good, bad = _answers(WANTED), _answers(["{}"] * 10)
+    fine = compare_answers(good, good, WANTED, is_same=same_record, margin=0.02)
+    worse = compare_answers(good, bad, WANTED, is_same=same_record, margin=0.02)
+    assert demand([("q4", worse), ("q8_0", fine)]) == "q8_0"
+    with pytest.raises(ExportFailed, match=r"q4: 0\.0% of 10"):
+        demand([("q4", worse)])
+    with pytest.raises(BadInput, match="10, 10 and 9 wanted"):
+        compare_answers(good, good, WANTED[:9], is_same=same_record, margin=0.02)
