@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from dataclasses import asdict
@@ -27,7 +26,6 @@ from metier.students.lm.building import (
     score_from,
 )
 from metier.students.lm.learning import Learnt
-from metier.students.lm.material import mean_tokens
 from metier.students.lm.predictor import LmPredictor, asking_of
 from metier.students.lm.prompts import form_from_json, form_to_json
 from metier.students.lm.training import Job
@@ -92,8 +90,13 @@ def load_lm(folder: Path, threads: int) -> LmPredictor:
         LlamaEngine(folder / meta["served"], n_context=n_context, threads=threads, parallel=PARALLEL),
         read_foreignness(folder / FOREIGNNESS_FILE),
         score_from(meta["score"]),
-        threads or os.process_cpu_count() or 1,
+        threads or _usable_cores(),
     )
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path) -> FitSummary:
@@ -126,8 +129,8 @@ def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: P
             n_vocabulary=trimmed.n_vocabulary,
             n_parameters_base=trimmed.n_parameters_base,
             n_parameters=trimmed.n_parameters,
-            prompt_tokens_saved=_tokens_saved(job, learnt),
-            baking=learnt.baking,
+            prompt_tokens_saved=learnt.baking.tokens_saved,
+            baking=learnt.baking.reason,
             method=learnt.method,
             examples_per_s=tuned.examples_per_s,
             tokens_per_s=tuned.tokens_per_s,
@@ -138,14 +141,6 @@ def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: P
             preference=learnt.preference,
         ),
     )
-
-
-def _tokens_saved(job: Job, learnt: Learnt) -> float:
-    """Mean tokens a call, over the tune split, that the chosen prompt is shorter than the frontier's."""
-    if not len(job.tune):
-        return math.nan
-    spent, full = (mean_tokens(learnt.trimmed.folder, form, job.tune.inputs) for form in (learnt.form, learnt.full))
-    return full - spent
 
 
 def _write_card(folder: Path, job: Job, learnt: Learnt, summary: FitSummary) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +37,6 @@ def prepare(
             f"{max_output_tokens:,}. Raise max_tokens or max_output_tokens under [lm]."
         )
     return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more))
-
-
-def mean_tokens(folder: Path, form: PromptForm, inputs: Sequence[str]) -> float:
-    """Mean tokens of the prompts to these inputs."""
-    prompts = coder_for(folder, form).prompts(inputs)
-    return sum(map(len, prompts)) / max(len(prompts), 1)
 
 
 def _fitting(

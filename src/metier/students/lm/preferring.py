@@ -25,10 +25,11 @@ from metier.students.lm.preference import (
     tally,
     worth_it,
 )
-from metier.students.lm.training import Job, name_of, relative
+from metier.students.lm.training import Job, relative
 
 # The build that is looked at: as good as the model itself, and fast enough to sample from.
-_DRAFT = "q8_0"
+_BUILD = "q8_0"
+_DRAFT, _PREFERRED = "draft", "preferred-draft"
 # Answers written side by side.
 _PARALLEL = 4
 
@@ -54,7 +55,7 @@ def learn_preferences(job: Job, form: PromptForm, made: Tuned, kept: Sequence[in
         return Preference(tuned, None, "off")
     if job.task.kind is OutputKind.LABEL:
         return Preference(tuned, None, "not tried: labels are chosen from a list, not written")
-    before = draft_tally(job, form, made)
+    before = _tally(job, form, tuned, _DRAFT)
     worth = worth_it(before)
     if wanted == "auto" and not worth.keep:
         return Preference(tuned, None, worth.reason)
@@ -66,20 +67,11 @@ def learn_preferences(job: Job, form: PromptForm, made: Tuned, kept: Sequence[in
     if facts["folder"] is None:
         return Preference(tuned, None, f"not done: {facts['story']}")
     root = job.phases.folder
-    decision = keep_preference(before, _tally(job, form, root / facts["folder"], "preferred-draft"))
+    decision = keep_preference(before, _tally(job, form, root / facts["folder"], _PREFERRED))
     story = f"{found}; {facts['story']}; {decision.reason}"
     if not decision.keep:
         return Preference(tuned, None, story)
     return Preference(root / facts["folder"], root / facts["adapter"], story)
-
-
-def draft_tally(job: Job, form: PromptForm, made: Tuned) -> Tally:
-    """What the tuned model's 8-bit build answers to the tune split, counted."""
-    return _tally(job, form, made.folder, _draft(form))
-
-
-def _draft(form: PromptForm) -> str:
-    return f"draft-{name_of(form)}"
 
 
 def _open_engine(job: Job, path: Path) -> LlamaEngine:
@@ -92,7 +84,7 @@ def _tally(job: Job, form: PromptForm, model: Path, name: str) -> Tally:
 
     def make(place: Path) -> Facts:
         path = place / "model.gguf"
-        write_gguf(model, path, _DRAFT)
+        write_gguf(model, path, _BUILD)
         asking = asking_of(job.task, job.classes, form, job.settings.max_output_tokens)
         job.progress("Looking at the tuned model's answers", 0, None)
         with _open_engine(job, path) as engine:
@@ -105,7 +97,7 @@ def _tally(job: Job, form: PromptForm, model: Path, name: str) -> Tally:
 def _pairs(job: Job, form: PromptForm, kept: Sequence[int], max_pairs: int) -> tuple[list[Pair], str]:
     def make(_: Path) -> Facts:
         learn = job.train.take(list(kept))
-        path = job.phases.folder / _draft(form) / "model.gguf"
+        path = job.phases.folder / _DRAFT / "model.gguf"
         with _open_engine(job, path) as engine:
             found = collect_pairs(
                 engine,

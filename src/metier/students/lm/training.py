@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from metier.progress import Progress
 from metier.students.base import LabelledTexts, TaskSpec
-from metier.students.exports import epoch_points, write_arrays
+from metier.students.exports import epoch_points
 from metier.students.lm.material import Material, prepare
 from metier.students.lm.parts import Base, PromptForm, Trimmed, Tuned
 from metier.students.lm.phases import Facts, Phases
@@ -19,7 +17,6 @@ from metier.students.lm.prompts import texts_read
 from metier.students.lm.settings import LmSettings
 from metier.students.lm.tuning.plan import TuningPlan
 
-_KEPT = "kept.npz"
 # Rates that suit a model of some hundred millions of parameters: low-rank changes bear ten times that of whole matrices.
 _RATES = {"lora": 1e-3, "full": 1e-4}
 
@@ -44,18 +41,15 @@ class Job:
 
 def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed:
     """The base with the vocabulary that the train split needs in every prompt form that may be used."""
-    from metier.students.lm.vocabulary import trim
+    from metier.students.lm.vocabulary import read_trimmed, trim
 
     def make(place: Path) -> Facts:
         texts = [text for form in forms for text in texts_read(form, job.train.inputs, job.train.labels)]
         made = trim(base.folder, dict.fromkeys(texts), place, mode=job.settings.vocabulary, progress=job.progress)
-        write_arrays(place / _KEPT, {"kept": made.kept})
-        return {name: value for name, value in vars(made).items() if name not in ("folder", "kept")}
+        return {"mode": made.mode, "reason": made.reason}
 
-    facts = job.phases.once("vocabulary", make)
-    place = job.phases.folder / "vocabulary"
-    with np.load(place / _KEPT, allow_pickle=False) as stored:
-        return Trimmed(folder=place, kept=stored["kept"], **facts)
+    job.phases.once("vocabulary", make)
+    return read_trimmed(job.phases.folder / "vocabulary")
 
 
 def encode_splits(job: Job, trimmed: Trimmed, form: PromptForm) -> Material:
@@ -72,14 +66,14 @@ def plan_of(settings: LmSettings, seed: int) -> TuningPlan:
     return TuningPlan(method=method, epochs=settings.epochs, rate=rate, seed=seed)
 
 
-def tune_on(job: Job, name: str, trimmed: Trimmed, material: Material) -> Tuned:
-    """The phase `name`: the model tuned on this material."""
+def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
+    """The model tuned on this material."""
     from metier.students.lm.tuning.tune import tune
 
     root = job.phases.folder
 
     def make(place: Path) -> Facts:
-        plan, recipe = plan_of(job.settings, job.seed), f"{job.phases.recipe}/{name}"
+        plan, recipe = plan_of(job.settings, job.seed), job.phases.recipe
         made = tune(trimmed.folder, material.train, material.tune, plan, place, recipe=recipe, progress=job.progress)
         return {
             **vars(made),
@@ -88,12 +82,7 @@ def tune_on(job: Job, name: str, trimmed: Trimmed, material: Material) -> Tuned:
             "curve": [asdict(point) for point in made.curve],
         }
 
-    return tuned_from(job.phases.once(name, make), root)
-
-
-def name_of(form: PromptForm) -> str:
-    """What a phase that works in one prompt form is called by."""
-    return "baked" if form.is_baked else "full"
+    return tuned_from(job.phases.once("tuning", make), root)
 
 
 def tuned_from(facts: Facts, root: Path) -> Tuned:
