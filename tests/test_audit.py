@@ -151,8 +151,9 @@ def test_jobs_that_share_one_generic_system_prompt_are_told_apart() -> None:
     assert {row.task.kind for row in found.tasks} == {OutputKind.LABEL, OutputKind.FIELDS}
     shape = next(row.task for row in found.tasks if row.task.kind is OutputKind.FIELDS)
     assert shape.output_schema is not None
-    assert shape.output_schema["required"] == ["city", "count", "item"]
+    assert shape.output_schema["required"] == ["city", "item", "count"]
     assert shape.output_schema["properties"]["count"] == {"type": "integer"}
+    assert shape.output_schema["additionalProperties"] is False
     assert task_of(found, 0) != task_of(found, 399)
 
 

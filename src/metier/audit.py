@@ -13,19 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from metier.artefacts.estimates import Estimate, not_scored
-from metier.artefacts.tasks import ASSIGNMENT_SCHEMA, Affinity, Audit, Task, TaskAudit, Template
+from metier.artefacts.tasks import ASSIGNMENT_SCHEMA, Affinity, Audit, OutputKind, Task, TaskAudit, Template
 from metier.artefacts.traffic import Traffic
 from metier.errors import BadSettings
 from metier.generalists.prices import list_price
 from metier.mining.assigning import UNASSIGNED, Tally, assign_calls
-from metier.mining.costs import CostBasis, Priced, Span, cost_note, measure_span
+from metier.mining.costs import CHARS_A_TOKEN, CostBasis, Priced, Span, cost_note, measure_span
 from metier.mining.naming import describe, make_unique, name_task, task_id
 from metier.mining.outputs import Output, read_output
 from metier.mining.sampling import sample_prompts
-from metier.mining.savings import project_saving
+from metier.mining.savings import project_saving, writing_usd_month
 from metier.mining.separation import measure_affinity
 from metier.mining.units import OPEN_ENDED, Unit, group_calls
-from metier.mining.verdicts import LabelNeeds, judge
+from metier.mining.verdicts import LabelNeeds, is_closed, judge
 from metier.progress import Progress, silent
 
 # A template must be shared by a fiftieth of a small log's prompts, and by five in any case, to be more than chance.
@@ -163,10 +163,7 @@ def _make_job(numbers: list[int], units: Sequence[Unit], tallies: Sequence[Tally
         template, tally = units[number].template, tallies[number]
         per_template[template.id] += n_calls[number]
         by_id[template.id] = template
-        total.labels.update(tally.labels)
-        total.wrappers.update(tally.wrappers)
-        total.keys.update(tally.keys)
-        total.objects.extend(tally.objects)
+        total.merge(tally)
     templates = tuple(dataclasses.replace(by_id[key], n_calls=n) for key, n in per_template.most_common())
     parts = sorted({f"{units[number].template.id}/{units[number].part}" for number in numbers})
     is_open_ended = all(units[number].is_open_ended for number in numbers)
@@ -191,10 +188,12 @@ def _audit_job(
     output = read_output(rows, job.tally, job.is_open_ended)
     is_record = job.dataset is not None
     cost = float(rows["cost_usd"].sum()) * span.scale
-    saving = not_scored(rows.height) if is_record else _saving(cost, rows.height, span, settings, seed)
+    saving = not_scored(rows.height) if is_record else _saving(cost, rows, output, span, settings, seed)
     n_distinct = rows["input_key"].n_unique()
     needs = LabelNeeds(settings.min_labels, settings.labels_per_class)
-    verdict, reason = judge(output, saving, n_distinct, job.is_open_ended, needs)
+    # Instructions of some length, and answers drawn from the input, make a task of what users write in their own words.
+    is_open = job.is_open_ended and (job.is_pooled or not is_closed(output))
+    verdict, reason = judge(output, saving, n_distinct, is_open, needs)
     n_human = int(rows["is_human"].sum())
     return TaskAudit(
         task=_make_task(job, output),
@@ -214,10 +213,16 @@ def _audit_job(
     )
 
 
-def _saving(cost: float, n_calls: int, span: Span, settings: AuditSettings, seed: int) -> Estimate:
+def _saving(
+    cost: float, rows: pl.DataFrame, output: Output, span: Span, settings: AuditSettings, seed: int
+) -> Estimate:
     coverage = (settings.coverage_low, settings.coverage_high)
     running = (settings.running_usd_low, settings.running_usd_high)
-    return project_saving(cost, span.days, coverage, running, n_calls, seed)
+    if output.kind is not OutputKind.LABEL:
+        read = float(rows["input"].str.len_chars().sum()) / rows.height / CHARS_A_TOKEN
+        written = output.definedness.mean_length_chars / CHARS_A_TOKEN
+        running = writing_usd_month(rows.height * span.scale, read, written, running)
+    return project_saving(cost, span.days, coverage, running, rows.height, seed)
 
 
 def _affinity(calls: pl.DataFrame, inside: pl.Series, seed: int) -> Affinity | None:
@@ -232,7 +237,7 @@ def _make_task(job: _Job, output: Output) -> Task:
     elif job.is_pooled:
         name, description = OPEN_ENDED, "Open questions with no recurring instructions."
     else:
-        name = name_task(output.kind, job.templates, job.tally.wrappers, job.tally.keys)
+        name = name_task(output.kind, job.templates, job.tally.wrappers, job.tally.keys or job.tally.wrappers)
         description = describe(job.templates)
     return Task(job.id, name, description, job.templates, output.kind, output.labels, output.output_schema)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metier.mining.answers import Form, clean_label, infer_schema, read_answer, seen_share
+from metier.mining.answers import Form, clean_label, drawn_share, read_answer, seen_share
 from metier.mining.prompts import input_key, read_prompt
 
 
@@ -35,16 +35,10 @@ def test_version_numbers_keep_their_stops() -> None:
     assert clean_label("yes.") == "yes"
 
 
-def test_a_schema_that_all_values_meet() -> None:
-    schema = infer_schema([{"a": 1, "b": ["x"]}, {"a": None}])
-    assert schema == {
-        "type": "object",
-        "properties": {
-            "a": {"type": ["integer", "null"]},
-            "b": {"type": "array", "items": {"type": "string"}},
-        },
-        "required": ["a"],
-    }
+def test_words_drawn_from_the_source_by_hand() -> None:
+    # Of "pain", "for", "days" two stand in the source; words of fewer letters do not count.
+    assert drawn_share("Pain for 2 days.", "I had pain, 2 days ago.") == pytest.approx(2 / 3)
+    assert drawn_share("2 x", "") == 1.0
 
 
 def test_good_turing_by_hand() -> None:

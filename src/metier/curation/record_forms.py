@@ -15,6 +15,7 @@ from metier.curation.forms import Answered, tools_asked
 from metier.curation.labels import tool_call
 from metier.curation.records import read_object
 from metier.metrics.records import is_absent, parse_record
+from metier.metrics.schemas import writing_order
 
 _FENCED = re.compile(r"\A(\s*```[\w-]*[^\S\n]*\n?)(.*?)(\n?\s*```\s*)\Z", re.DOTALL)
 _SEPARATORS = ((", ", ": "), (",", ":"), (", ", ":"), (",", ": "))
@@ -35,8 +36,8 @@ def learn_record_forms(calls: Iterable[Answered], schema: Mapping[str, Any]) -> 
     """The most frequent form of each wording and demand, sorted by both; none for those whose answers show no record.
 
     A form is what stands around the JSON (a code fence, nothing), the tool if one is called, and the JSON's layout. Keys
-    are written in their most frequent order. `share` counts the answers around which just that stands and that hold a
-    usable record. A call of the API's older `functions` has no form.
+    are written in the order that most answers have. `share` counts the answers around which just that stands and that hold
+    a usable record. A call of the API's older `functions` has no form.
     """
     by_way: dict[tuple[str | None, str], list[Answered]] = defaultdict(list)
     for call in calls:
@@ -126,10 +127,9 @@ def _layout(core: str) -> JsonStyle:
 
 
 def _key_order(records: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys of the most frequent order, then the schema's others."""
-    orders = Counter(tuple(record) for record in records)
-    usual = min(orders, key=lambda order: (-orders[order], order)) if orders else ()
-    return (*usual, *(key for key in schema.get("properties", {}) if key not in usual))
+    """The keys as the answers order them; those that stand in none as the schema does."""
+    keys = dict.fromkeys([*schema.get("properties", {}), *(key for record in records for key in record)])
+    return tuple(writing_order(records, list(keys)))
 
 
 def _absent(records: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> tuple[tuple[str, str], ...]:

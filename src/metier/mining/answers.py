@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +14,7 @@ LABEL_CHARS = 80
 LABEL_WORDS = 8
 _FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
 _CALL_KEYS = {"name", "arguments"}
+_WORDS = re.compile(r"\w{3,}")
 _WRAPPING = " \t\r\n\"'`*"
 
 
@@ -96,27 +96,10 @@ def _read_object(parsed: dict[str, Any]) -> Answer:
     return Answer(Form.OBJECT, keys=tuple(sorted(map(str, parsed))))
 
 
-def infer_schema(values: Sequence[Any]) -> dict[str, Any]:
-    """A JSON Schema that all `values` meet: types seen, properties of objects, and as required those that none lacks."""
-    schema: dict[str, Any] = {}
-    types = sorted({_type_name(value) for value in values})
-    schema["type"] = types[0] if len(types) == 1 else types
-    objects = [value for value in values if isinstance(value, dict)]
-    if objects:
-        present = Counter(key for value in objects for key in value)
-        schema["properties"] = {
-            key: infer_schema([value[key] for value in objects if key in value]) for key, _ in present.most_common()
-        }
-        schema["required"] = sorted(key for key, n in present.items() if n == len(objects))
-    items = [item for value in values if isinstance(value, list) for item in value]
-    if items:
-        schema["items"] = infer_schema(items)
-    return schema
-
-
-def _type_name(value: Any) -> str:
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
+def drawn_share(text: str, source: str) -> float:
+    """Share of the words of three letters or more that stand in the source as well; 1 for a text without any."""
+    said, known = _WORDS.findall(text.casefold()), set(_WORDS.findall(source.casefold()))
+    return sum(word in known for word in said) / len(said) if said else 1.0
 
 
 def seen_share(counts: Iterable[int]) -> float:

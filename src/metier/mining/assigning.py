@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ import polars as pl
 
 from metier.artefacts.outcomes import read_outcomes
 from metier.artefacts.traffic import Traffic
-from metier.mining.answers import Answer, Form, arguments_of, parse_json, read_answer
+from metier.metrics.schemas import schema_fault, stated_schema
+from metier.mining.answers import Answer, Form, arguments_of, drawn_share, parse_json, read_answer
 from metier.mining.costs import COST_COLUMNS, Priced, add_costs
 from metier.mining.matching import Matcher, build_matcher
 from metier.mining.prompts import Prompt, input_key, read_prompt, text_key
@@ -21,13 +23,14 @@ from metier.mining.units import Grouping
 from metier.progress import Progress
 
 _COLUMNS = (
-    "id", "messages", "response", "feedback", "correction", "provenance", "dataset", "reference", "evidence",
+    "id", "messages", "parameters", "response", "feedback", "correction", "provenance", "dataset", "reference", "evidence",
     *COST_COLUMNS,
 )  # fmt: skip
 UNASSIGNED = -1
 _IS_SPECIALIST = (pl.col("provenance") == "specialist").fill_null(False)
 _MAX_DISTINCT = 50_000
-_N_OBJECTS = 300
+_N_OBJECTS = 2_000
+_N_TEXTS = 300
 
 CALL_SCHEMA = pl.Schema(
     {
@@ -50,23 +53,47 @@ CALL_SCHEMA = pl.Schema(
 
 @dataclass
 class Tally:
-    """What is counted of a unit's answers while streaming. `labels` counts surface forms, `wrappers` JSON keys around
-    labels; `objects` holds the first objects, for the schema."""
+    """What is counted of a unit's answers while streaming.
+
+    `labels` counts surface forms, `wrappers` JSON keys around labels, `stated` the JSON Schemas (as text) that requests
+    demand. `objects` holds the first JSON answers and `vouched` whether a person gave each, for the schema; `drawn` for the
+    first texts the share of their words that stand in the input.
+    """
 
     labels: Counter[str] = field(default_factory=Counter)
     wrappers: Counter[str] = field(default_factory=Counter)
     keys: Counter[str] = field(default_factory=Counter)
+    stated: Counter[str] = field(default_factory=Counter)
     objects: list[Any] = field(default_factory=list)
+    vouched: list[bool] = field(default_factory=list)
+    drawn: list[float] = field(default_factory=list)
 
-    def add(self, answer: Answer, text: str) -> None:
+    def add(self, answer: Answer, text: str, asked: str, *, is_human: bool) -> None:
+        """Count the answer in `text`, given to the input `asked`."""
         if answer.form is Form.SHORT and (len(self.labels) < _MAX_DISTINCT or answer.value in self.labels):
             self.labels[answer.value] += 1
         if answer.wrapper:
             self.wrappers[answer.wrapper] += 1
         if answer.form is Form.OBJECT:
             self.keys.update(answer.keys)
-            if len(self.objects) < _N_OBJECTS:
-                self.objects.append(arguments_of(parse_json(text)))
+        if (answer.wrapper or answer.form is Form.OBJECT) and len(self.objects) < _N_OBJECTS:
+            self.objects.append(arguments_of(parse_json(text)))
+            self.vouched.append(is_human)
+        if answer.form is Form.LONG and len(self.drawn) < _N_TEXTS:
+            self.drawn.append(drawn_share(text, asked))
+
+    def merge(self, other: Tally) -> None:
+        """Add what another tally holds."""
+        for mine, theirs in (
+            (self.labels, other.labels),
+            (self.wrappers, other.wrappers),
+            (self.keys, other.keys),
+            (self.stated, other.stated),
+        ):
+            mine.update(theirs)
+        self.objects.extend(other.objects)
+        self.vouched.extend(other.vouched)
+        self.drawn.extend(other.drawn)
 
 
 def assign_calls(
@@ -97,9 +124,7 @@ def _assign_batch(
         for answer, response in zip(answers, batch["response"], strict=True)
     ]
     units, inputs = _place(prompts, told, batch["dataset"].to_list(), grouping, match)
-    for unit, answer, text in zip(units, answers, texts, strict=True):
-        if unit != UNASSIGNED:
-            tallies[unit].add(answer, text)
+    stated = {parameters: _stated(parameters) for parameters in batch["parameters"].unique().to_list()}
     human = (pl.col("provenance") == "human").fill_null(False)
     confirmed = (_IS_SPECIALIST & (pl.col("feedback") == "correct")).fill_null(False)
     facts = batch.select(
@@ -107,6 +132,13 @@ def _assign_batch(
         is_human=((human | confirmed) & pl.col("response").is_not_null()) | pl.col("correction").is_not_null(),
         is_judged=pl.col("feedback").is_not_null(),
     )
+    for unit, answer, text, asked, is_human, parameters in zip(
+        units, answers, texts, inputs, facts["is_human"].to_list(), batch["parameters"], strict=True
+    ):
+        if unit != UNASSIGNED:
+            tallies[unit].add(answer, text, asked, is_human=bool(is_human))
+            if schema := stated[parameters]:
+                tallies[unit].stated[schema] += 1
     costs = add_costs(batch, np.array([prompt.n_chars for prompt in prompts]), price_of)
     columns = {
         "unit": pl.Series(units, dtype=pl.Int32),
@@ -118,6 +150,12 @@ def _assign_batch(
         "form": pl.Series([answer.form.value for answer in answers], dtype=pl.String),
     }
     return pl.concat([facts, pl.DataFrame(columns), costs], how="horizontal").select(list(CALL_SCHEMA))
+
+
+def _stated(parameters: str | None) -> str:
+    """The JSON Schema that a request states, as text; "" where it states none that can be used."""
+    schema = stated_schema(parameters)
+    return "" if schema is None or schema_fault(schema) else json.dumps(schema, ensure_ascii=False)
 
 
 def _right_answers(batch: pl.DataFrame) -> list[str]:

@@ -12,6 +12,29 @@ N_DRAWS = 4_000
 VOLUME_SPREAD = 0.10
 VOLUME_SPREAD_SHORT = 0.35
 _SHORT_DAYS = 7.0
+# What answers that are written token by token cost beyond the first machine: a rented two-core machine (US dollars a
+# month), the tokens a second that a model of 100 to 300 million parameters reads and writes on it, and how busy it may
+# be. Low and high ends; assumed, see docs/audit.md.
+MACHINE_USD_MONTH = (30.0, 80.0)
+READ_TOKENS_A_SECOND = (2_000.0, 400.0)
+WRITTEN_TOKENS_A_SECOND = (150.0, 30.0)
+BUSY_SHARE = 0.5
+_SECONDS_A_MONTH = 30 * 86_400.0
+
+
+def writing_usd_month(
+    calls_per_month: float, input_tokens: float, output_tokens: float, running_usd_month: tuple[float, float]
+) -> tuple[float, float]:
+    """The running cost a month, in US dollars, of a specialist that writes its answers: what `running_usd_month` says, or
+    the machines that this volume keeps busy, whichever is more. Tokens are means a call."""
+    machines = [
+        calls_per_month * (input_tokens / read + output_tokens / written) / (_SECONDS_A_MONTH * BUSY_SHARE)
+        for read, written in zip(READ_TOKENS_A_SECOND, WRITTEN_TOKENS_A_SECOND, strict=True)
+    ]
+    low, high = (
+        max(known, price * n) for known, price, n in zip(running_usd_month, MACHINE_USD_MONTH, machines, strict=True)
+    )
+    return low, high
 
 
 def project_saving(

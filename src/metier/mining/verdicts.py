@@ -10,6 +10,11 @@ from metier.mining.outputs import Output
 
 # A new answer must be of a form already seen at least this often, or there is nothing closed to learn.
 MIN_DEFINEDNESS = 0.7
+# A text can be learnt where it says again what stands in the input: of notes that people wrote from conversations half
+# of the words do (MTS-Dialog), of GPT-4's answers to open questions a third (Arena-Hard).
+MIN_DRAWN = 0.4
+# Longer texts than this are no notes.
+MAX_TEXT_CHARS = 2_000
 # Answers that contradict one another on the same input this often teach a student the noise.
 MAX_CONTRADICTORY = 0.10
 # "10,000 labelled examples make a specialist; 100 do not": below this a promise to match the frontier is uncertain.
@@ -41,10 +46,14 @@ def judge(
         )
     if not output.n_answered:
         return AuditVerdict.COLLECT, f"No answers are recorded: collect at least {needed:,} labelled inputs."
-    if output.kind is OutputKind.TEXT or output.definedness.score < MIN_DEFINEDNESS:
+    if not is_closed(output):
         return (
             AuditVerdict.FRONTIER,
             f"The output is not closed enough to learn and to check: {output.definedness.detail}.",
+        )
+    if output.kind is OutputKind.FIELDS and (output.output_schema or {}).get("type", "object") != "object":
+        return AuditVerdict.FRONTIER, (
+            "The answers are JSON, but no objects: ask for an object with a key around them, and a specialist can learn it."
         )
     if output.n_answered < needed:
         return AuditVerdict.COLLECT, (
@@ -57,6 +66,14 @@ def judge(
             f"{needed:,} inputs labelled by people who agree."
         )
     return AuditVerdict.SPECIALISE, _specialise_reason(output, saving)
+
+
+def is_closed(output: Output) -> bool:
+    """Whether the output is defined well enough to learn and to check; a text, whether it is short and drawn from the
+    input."""
+    if output.kind is OutputKind.TEXT:
+        return output.definedness.score >= MIN_DRAWN and output.definedness.mean_length_chars <= MAX_TEXT_CHARS
+    return output.definedness.score >= MIN_DEFINEDNESS
 
 
 def _open_reason(n_distinct_inputs: int) -> str:
@@ -76,7 +93,9 @@ def _specialise_reason(output: Output, saving: Estimate) -> str:
         labels += f" (enough to try; {PLENTY_OF_LABELS:,} make it safe)"
     students = {
         OutputKind.LABEL: "students `linear` and `encoder` fit",
-        OutputKind.FIELDS: "needs a student that writes JSON",
+        OutputKind.FIELDS: "student `lm` fits",
+        OutputKind.TEXT: "student `lm` fits, but texts have no right answer: have people judge some of them",
         OutputKind.PAGE: "needs a student that reads pages",
     }[output.kind]
-    return f"Closed output ({output.definedness.detail}); {labels}; {money}; {students}."
+    drawn = "Output drawn from the input" if output.kind is OutputKind.TEXT else "Closed output"
+    return f"{drawn} ({output.definedness.detail}); {labels}; {money}; {students}."
