@@ -21,8 +21,11 @@ def byte_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_tiny(folder: Path, kind: Literal["llama", "gemma3"] = "llama", *, seed: int = 0, window: int = 16) -> Path:
-    """A random model of two layers; gemma3's first layer sees `window` tokens back."""
+def write_tiny(
+    folder: Path, kind: Literal["llama", "gemma3"] = "llama", *, seed: int = 0, window: int = 16, spread: float = 0.02
+) -> Path:
+    """A random model of two layers; gemma3's first layer sees `window` tokens back. `spread` is the standard deviation of
+    its weights: with more of it, its opinions are firmer."""
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM
 
@@ -42,6 +45,7 @@ def write_tiny(folder: Path, kind: Literal["llama", "gemma3"] = "llama", *, seed
         "eos_token_id": tokenizer.token_to_id("<eos>"),
         "pad_token_id": None,
         "tie_word_embeddings": True,
+        "initializer_range": spread,
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
