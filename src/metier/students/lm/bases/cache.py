@@ -95,7 +95,8 @@ def is_whole(folder: Path) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _hash_once(path: Path, size: int, mtime_ns: int) -> str:
+def _hash_once(path: Path, _size: int, _mtime_ns: int) -> str:
+    """The file's hash; size and time of change only tell one state of the file from another."""
     return sha256_of(path)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from metier.students.lm.vocabulary.facts import TokenizerFacts, write_facts
 
 
 def convert_gguf(gguf: Path, head: GgufHead, target: Path, progress: Progress) -> None:
-    """Write config.json, generation_config.json, model.safetensors, tokenizer.json, tokenizer_config.json, the chat template
-    and tokenizer_gguf.json to `target`.
+    """Write config.json, generation_config.json, model.safetensors, tokenizer.json, tokenizer_config.json, the chat
+    template and tokenizer_gguf.json to `target`.
 
     Weights become bfloat16: what a 4- to 8-bit type holds fits in it but for its rounding, 2^-9 of a value, far below the
     step between two values that the type can tell apart. Raises BadInput where the file lacks tensors of its architecture.
@@ -103,7 +104,9 @@ def _quiet_transformers() -> Iterator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        yield
+        # Reading GGUF draws a bar of its own, which the settings of the library do not reach.
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bar:

@@ -66,13 +66,13 @@ def licence_of(source: str) -> Licence:
         stat = path.stat()
         return known_licence(_gguf_licence(path, stat.st_size, stat.st_mtime_ns), source)
     raise BadInput(
-        f"there is no base model '{source}': give {', '.join(PACKAGED)}, 'hf:org/name', a folder in Hugging Face layout, or "
-        "a .gguf file."
+        f"there is no base model '{source}': give {', '.join(PACKAGED)}, 'hf:org/name', a folder in Hugging Face layout, "
+        "or a .gguf file."
     )
 
 
 @lru_cache(maxsize=16)
-def _gguf_licence(path: Path, size: int, mtime_ns: int) -> str | None:
+def _gguf_licence(path: Path, _size: int, _mtime_ns: int) -> str | None:
     return read_licence(path)
 
 

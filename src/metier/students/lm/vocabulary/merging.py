@@ -7,7 +7,7 @@ a token's derivation is always the same, `derivation(token)`, and a vocabulary i
 all tokens of its derivation.
 
 Claim: a closed vocabulary, with the base's merges among its tokens in their order, segments every text whose base
-segmentation uses kept tokens only exactly as the base does. Proof, by induction over the merges: both are in the same state.
+segmentation uses kept tokens only exactly as the base does. Proof, by induction over the merges: both are in one state.
 The base applies its best available merge (a, b); what it makes is part of the derivation of a token of the result, which is
 kept, so a, b and ab are kept and the merge is among those that are left. Those are a subset of the base's, in the same
 order: none of them that is available can be better. So the same merge is applied. When the base stops, no merge of the base

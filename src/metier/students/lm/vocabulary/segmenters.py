@@ -54,7 +54,7 @@ class Segmenter:
 
     @property
     def n_tokens(self) -> int:
-        return 1 + max([*self.vocabulary.values(), *(entry["id"] for entry in self.added)])
+        return 1 + max([*self.vocabulary.values(), *(int(entry["id"]) for entry in self.added)])
 
     def readable(self, token: str) -> str:
         """The text that a token stands for; bytes that are no UTF-8 alone become U+FFFD."""

@@ -129,7 +129,7 @@ def write_safetensors(target: Path, tensors: Sequence[Outgoing]) -> None:
         file.write(text)
         for tensor in tensors:
             for block in tensor.blocks():
-                file.write(np.ascontiguousarray(block))
+                file.write(np.ascontiguousarray(block).data)
 
 
 def unchanged(tensor: Stored) -> Outgoing:
