@@ -173,8 +173,12 @@ def task_of(dataset: Dataset) -> TaskSpec:
 
 
 def load(specialist: Specialist) -> Predictor:
-    """The specialist ready to answer, from its exported form. Raises BadArtefact where a file is missing or altered."""
-    return STUDENTS[specialist.card.student].load(specialist.folder)
+    """The specialist ready to answer, from its exported form: on one core, what writes on all of them.
+
+    Raises BadArtefact where a file is missing or altered.
+    """
+    threads = 1 if specialist.card.language_model is None else 0
+    return STUDENTS[specialist.card.student].load(specialist.folder, threads)
 
 
 def forecast(points: Sequence[CurvePoint], seed: int) -> LearningCurve | None:
