@@ -76,6 +76,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "import": Benchmark("Import", "importing.py", quick=("--calls", "5000", "--repeats", "1", "--growth", "2")),
     "statistics": Benchmark("Validity and power of the statistics", "statistics_validity.py", quick=("--draws", "200")),
     "pii": Benchmark("PII scrub", "pii.py", quick=("--per-entity", "20")),
+    "lm-serving": Benchmark(
+        "The served language model: vocabulary trimmed against whole", "lm_serving.py", quick=("--quick",)
+    ),
     "gateway-overhead": Benchmark(
         "Gateway: what it adds to a call, beside LiteLLM's proxy", "gateway/overhead.py", quick=("--quick",)
     ),
