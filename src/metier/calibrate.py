@@ -77,17 +77,19 @@ def calibrate(
     The ood gate and the walk of thresholds are fixed on the tune split; only then is the calibration split looked at.
     Raises NotEnoughData where the calibration or tune split is empty.
     """
-    predictor = asking.load(specialist)
     tune = dataset.split("tune")
     judged = judged_items(dataset.split("calibration"), settings.min_truth_items)
     calibration = _mixed(judged, dataset.split("ood"), settings.ood_share, seed)
     if not tune.height or not calibration.height:
         raise NotEnoughData(f"{tune.height} tune and {calibration.height} calibration examples; curate more.")
-    tune_raw, tune_ood, tune_correct = _answer(specialist, predictor, dataset, tune, "Scoring the tune split", progress)
-    ood_threshold = float(np.quantile(tune_ood, settings.in_distribution_kept, method="higher"))
-    scores, ood, correct = _answer(
-        specialist, predictor, dataset, calibration, "Scoring the calibration split", progress
-    )
+    with asking.loaded(specialist) as predictor:
+        tune_raw, tune_ood, tune_correct = _answer(
+            specialist, predictor, dataset, tune, "Scoring the tune split", progress
+        )
+        ood_threshold = float(np.quantile(tune_ood, settings.in_distribution_kept, method="higher"))
+        scores, ood, correct = _answer(
+            specialist, predictor, dataset, calibration, "Scoring the calibration split", progress
+        )
     gated = gated_scores(scores, ood, ood_threshold)
     n_units = calibration["group"].n_unique()
     inside = tune_ood <= ood_threshold

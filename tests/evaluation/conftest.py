@@ -47,6 +47,10 @@ class Writer:
     n_cores: int = 3
     batches: list[int] = field(default_factory=list)
     classes_: tuple[str, ...] = ()
+    closed: list[bool] = field(default_factory=list)
+
+    def close(self) -> None:
+        self.closed.append(True)
 
     def load(self, folder: Path, threads: int = 1) -> Writer:
         return self

@@ -149,6 +149,7 @@ def test_written_answers_are_asked_in_small_batches_and_timed_under_their_own_co
     found, writer, _ = evaluated(kit, specialist)
     ours = found.candidates[0]
     assert writer.batches[:4] == [16, 16, 16, 16]
+    assert writer.closed == [True]
     assert ours.latency.condition == "in the test, three cores"
     assert (ours.input_tokens_mean, ours.output_tokens_mean) == (300, 40)
     # Three cores at 36 USD an hour each, that is a cent a core-second.

@@ -98,25 +98,26 @@ def answer_with_specialist(
 ) -> CandidateAnswers:
     """Load the exported student, answer every item in batches, then a sample one at a time against the clock."""
     name = specialist.card.student
-    predictor = asking.load(specialist)
-    small = asking.writes(specialist)
-    answers = asking.ask(predictor, [*test, *ood], small=small, description=f"Asking {name}", progress=progress)
+    with asking.loaded(specialist) as predictor:
+        small = asking.writes(specialist)
+        answers = asking.ask(predictor, [*test, *ood], small=small, description=f"Asking {name}", progress=progress)
+        latency_s = asking.time_one_by_one(
+            predictor,
+            test,
+            n_sample=n_latency,
+            budget_s=latency_budget_s,
+            seed=seed,
+            clock=clock,
+            description=f"Timing {name}",
+            progress=progress,
+        )
+        condition, n_cores = asking.condition_of(predictor), asking.cores_of(predictor)
     n = len(test)
     written = tuple(str(label) for label in answers.labels)
     failed = answers.failures or (None,) * len(written)
     read = _read_student(written[:n], failed[:n], job)
-    latency_s = asking.time_one_by_one(
-        predictor,
-        test,
-        n_sample=n_latency,
-        budget_s=latency_budget_s,
-        seed=seed,
-        clock=clock,
-        description=f"Timing {name}",
-        progress=progress,
-    )
     measured = latency_s[~np.isnan(latency_s)]
-    hours = float(measured.mean()) / 3600 * asking.cores_of(predictor) if len(measured) else math.nan
+    hours = float(measured.mean()) / 3600 * n_cores if len(measured) else math.nan
     return CandidateAnswers(
         name=name,
         role="specialist",
@@ -124,7 +125,7 @@ def answer_with_specialist(
         failures=tuple(failure for _, failure in read),
         asked=np.ones(n, dtype=np.bool_),
         latency_s=latency_s,
-        latency=summarise_latency(measured, asking.condition_of(predictor)),
+        latency=summarise_latency(measured, condition),
         input_tokens_mean=_mean_count(answers.input_tokens, n),
         output_tokens_mean=_mean_count(answers.output_tokens, n),
         cost_usd_per_1000=1000 * hours * core_usd_per_hour,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,18 @@ _FEWEST_TIMED = 10
 SINGLE_THREAD = "one answer at a time, one thread, loaded and warm, in this process"
 
 
-def load(specialist: Specialist) -> Predictor:
-    """The specialist in its exported form. What writes has all cores, as when it is served; others have one."""
+@contextmanager
+def loaded(specialist: Specialist) -> Iterator[Predictor]:
+    """The specialist in its exported form, freed at the end. What writes has all cores, as when it is served; others have
+    one."""
     student = STUDENTS[specialist.card.student]
-    return student.load(specialist.folder, threads=0) if writes(specialist) else student.load(specialist.folder)
+    predictor = student.load(specialist.folder, threads=0) if writes(specialist) else student.load(specialist.folder)
+    try:
+        yield predictor
+    finally:
+        close = getattr(predictor, "close", None)
+        if close is not None:
+            close()
 
 
 def writes(specialist: Specialist) -> bool:

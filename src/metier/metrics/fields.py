@@ -111,7 +111,9 @@ def macro_f1(counts: FieldCounts, doubt: Doubt) -> Interval:
     sums = group_sums(columns, codes, n_groups)
     rated = counts.wanted.any(axis=0)
     settled = np.asarray(counts.same[:, rated].all(axis=1) if rated.any() else np.zeros(n, dtype=np.bool_))
-    return _settled_at_ends(_bootstrap(sums, _mean_f1, n, doubt), settled, np.asarray((counts.right > 0).any(axis=1)), doubt)
+    return _settled_at_ends(
+        _bootstrap(sums, _mean_f1, n, doubt), settled, np.asarray((counts.right > 0).any(axis=1)), doubt
+    )
 
 
 def micro_f1_difference(ours: FieldCounts, theirs: FieldCounts, doubt: Doubt) -> Interval:
