@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,14 +17,17 @@ from typing import Any
 import polars as pl
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
 from metier.artefacts.tasks import OutputKind
-from metier.errors import BadInput, GeneralistFailed, NotEnoughData
+from metier.cli.app import build
+from metier.errors import BadInput, BadSettings, GeneralistFailed, NotEnoughData
 from metier.generalists.openai_compatible import OpenAICompatible
 from metier.generalists.prices import ListPrice
 from metier.generalists.simulated import Simulated
 from metier.labs.upstream import Behaviour, Fault, running_upstream
+from metier.store.folders import ArtefactStore
 from metier.teach import TEACHER, VARIED, TeachSettings, is_unfinished, teach
 from metier.teaching import reasons
 from metier.teaching.screening import candidate_id
@@ -294,19 +296,8 @@ def test_more_cannot_agree_than_are_asked() -> None:
 # ---- the command
 
 
-def metier(folder: Path, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "metier", *arguments], cwd=folder, env=environ(), text=True, capture_output=True,
-        check=False, timeout=120, **more,
-    )  # fmt: skip
-
-
-def environ() -> dict[str, str]:
-    return {**os.environ, "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "200", "NO_PROXY": "127.0.0.1"}
-
-
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = [f"{sentence(city, thing)} again {i},{thing}" for city in CITIES for i, thing in enumerate(THINGS[:6])]
     (tmp_path / "orders.csv").write_text("\n".join(["input,output", *rows]))
     (tmp_path / "metier.toml").write_text(
@@ -314,42 +305,67 @@ def project(tmp_path: Path) -> Path:
         "[teach]\nnear_duplicate_threshold = 1.0\n"
         '[generalist]\nbackend = "openai"\nmodel = "m"\ninput_usd_per_million = 1\noutput_usd_per_million = 10\n'
     )
-    for arguments in (("import", "orders.csv"), ("audit",), ("curate", "orders")):
-        done = metier(tmp_path, *arguments)
-        assert done.returncode == 0, done.stderr
     (tmp_path / "new.txt").write_text("\n".join(sentence(f"{city}{i}", THINGS[i % 6]) for i, city in enumerate(CITIES)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for arguments in (("import", "orders.csv"), ("audit",), ("curate", "orders")):
+        metier(*arguments)
     return tmp_path
 
 
-def test_the_command_makes_a_dataset_once_and_goes_on_after_a_kill(project: Path) -> None:
-    refused = metier(project, "teach", "orders", "new.txt", "--backend", "none")
-    assert refused.returncode == 1
-    assert "set it to openai or gguf" in refused.stderr
+def metier(*arguments: str, given: str | None = None) -> str:
+    """What a command prints, run in this process; its failure is raised."""
+    done = CliRunner().invoke(build(), arguments, input=given)
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+def test_the_command_makes_a_dataset_once_and_further_ones_of_it(project: Path) -> None:
     script = Script(lambda text, number: text.split()[0])
-    with running_upstream(Behaviour(answer=script, latency_s=0.3)) as upstream:
+    with running_upstream(Behaviour(answer=script)) as upstream:
+        arguments = ("teach", "orders", "new.txt", "--base-url", upstream.url)
+        first = metier(*arguments)
+        assert ": made" in first
+        assert "12 training examples labelled by m at 127.0.0.1" in first
+        assert script.seen.total() == 12
+        assert "unchanged, skipped" in metier(*arguments)
+        more = metier("teach", "orders", "-", "--base-url", upstream.url, given="lamp for me please\n")
+        assert "1 training examples labelled" in more
+        # Found again although the newest dataset is another one by now.
+        assert "unchanged, skipped" in metier(*arguments)
+        with pytest.raises(NotEnoughData, match="no unlabelled inputs"):
+            metier("teach", "orders", "--base-url", upstream.url)
+    store = ArtefactStore(project / ".metier")
+    newest, middle, curated = store.manifests("dataset")
+    assert (newest.inputs["dataset"], middle.inputs["dataset"]) == (middle.id, curated.id)
+    assert newest.inputs["audit"] == curated.inputs["audit"]
+    taught = store.load(newest)
+    assert isinstance(taught, Dataset)
+    assert (taught.examples["provenance"] == TEACHER).sum() == 13
+    metier("train", "orders", "--students", "linear", "--curve-students", "")
+    assert store.manifests("specialist")[0].inputs["dataset"] == newest.id
+
+
+@pytest.mark.parametrize("arguments", [("--backend", "none"), ("--backend", "replay")])
+def test_a_teacher_that_cannot_answer_anything_new_is_refused(project: Path, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(BadSettings, match="set it to openai or gguf"):
+        metier("teach", "orders", "new.txt", *arguments)
+
+
+def test_a_killed_run_asks_only_what_is_left(project: Path) -> None:
+    script = Script(lambda text, number: text.split()[0])
+    with running_upstream(Behaviour(answer=script, latency_s=0.2)) as upstream:
         arguments = ("teach", "orders", "new.txt", "--base-url", upstream.url, "--max-concurrency", "1")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "metier", *arguments], cwd=project, env=environ(), stderr=subprocess.PIPE
-        )
+        process = subprocess.Popen([sys.executable, "-m", "metier", *arguments], cwd=project, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
-        while script.seen.total() < 3 and time.monotonic() < deadline:
+        while script.seen.total() < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.wait(timeout=30)
         asked = script.seen.total()
         upstream.behaviour = Behaviour(answer=script)
-        done = metier(project, *arguments)
-        assert done.returncode == 0, done.stderr
-        # The call under way when it was killed is made again, the others are not.
-        assert script.seen.total() - asked <= 12 - (asked - 1)
-        assert ": made" in done.stdout
-        assert "12 training examples labelled by m at 127.0.0.1" in done.stdout
-        again = metier(project, *arguments)
-        assert "unchanged, skipped" in again.stdout
-        told = metier(project, "teach", "orders", "-", "--base-url", upstream.url, input="lamp for me please\n")
-        assert told.returncode == 0, told.stderr
-        nothing = metier(project, "teach", "orders", "--base-url", upstream.url)
-    assert nothing.returncode == 1
-    assert "no unlabelled inputs" in nothing.stderr
-    trained = metier(project, "train", "orders", "--students", "linear", "--curve-students", "")
-    assert trained.returncode == 0, trained.stderr
+        assert "12 training examples" in metier(*arguments)
+    assert 4 <= asked < 12
+    # The call that was under way is made again, the others are not.
+    assert script.seen.total() <= 12 + 1
