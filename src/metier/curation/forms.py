@@ -14,7 +14,9 @@ import orjson
 
 from metier.artefacts.datasets import AnswerForm
 from metier.curation.asking import LEGACY_FUNCTIONS, asked_form
+from metier.curation.json_styles import write_record
 from metier.curation.labels import FENCE, read_answer, tool_call
+from metier.metrics.records import parse_record
 
 __all__ = ["Answered", "asked_form", "learn_forms", "write_label"]
 
@@ -66,7 +68,10 @@ class _Frame:
 
 
 def write_label(form: AnswerForm, label: str) -> str:
-    """The answer in this form: the message's content or, where the form has a `tool_name`, the tool's arguments."""
+    """The answer in this form: the message's content or, where the form has a `tool_name`, the tool's arguments. `label` is
+    the label, the record as JSON, or the text."""
+    if form.json_style is not None:
+        return f"{form.prefix}{write_record(form.json_style, parse_record(label) or {})}{form.suffix}"
     written = next((written for known, written in form.spelling if known == label), label)
     return _within(_Frame(form.prefix, form.suffix, form.is_json, form.tool_name), written)
 

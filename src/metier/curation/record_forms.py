@@ -1,4 +1,4 @@
-"""How the frontier model writes records: learnt from its answers, and written again for another record."""
+"""How the frontier model writes records and texts: learnt from its answers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,12 @@ from typing import Any
 from metier.artefacts.datasets import AnswerForm, JsonStyle
 from metier.curation.asking import LEGACY_FUNCTIONS
 from metier.curation.forms import Answered, tools_asked
+from metier.curation.json_styles import layout_of
 from metier.curation.labels import tool_call
-from metier.curation.records import read_object
 from metier.metrics.records import is_absent, parse_record
 from metier.metrics.schemas import writing_order
 
 _FENCED = re.compile(r"\A(\s*```[\w-]*[^\S\n]*\n?)(.*?)(\n?\s*```\s*)\Z", re.DOTALL)
-_SEPARATORS = ((", ", ": "), (",", ":"), (", ", ":"), (",", ": "))
-_INDENTS = ("  ", "    ", "\t", " ", "   ")
-_LAYOUTS = tuple(
-    JsonStyle(indent, item, key, ascii_only)
-    for ascii_only in (False, True)
-    for indent, item, key in (
-        *((None, item, key) for item, key in _SEPARATORS),
-        *((indent, ",", ": ") for indent in _INDENTS),
-    )
-)
-# Layout of answers that no layout of ours gives back.
-_USUAL = _LAYOUTS[0]
 
 
 def learn_record_forms(calls: Iterable[Answered], schema: Mapping[str, Any]) -> tuple[AnswerForm, ...]:
@@ -61,28 +49,6 @@ def learn_text_forms(calls: Iterable[Answered]) -> tuple[AnswerForm, ...]:
     )
 
 
-def write_record(style: JsonStyle, record: Mapping[str, Any]) -> str:
-    """A record as JSON in this style."""
-    absent = {key: json.loads(text) for key, text in style.absent}
-    known = [key for key in style.keys if key in record or key in absent]
-    keys = [*known, *(key for key in record if key not in style.keys)]
-    laid_out = {}
-    for key in keys:
-        value = record.get(key)
-        if not is_absent(value):
-            laid_out[key] = value
-        elif key in absent:
-            laid_out[key] = absent[key]
-        elif key in record and key not in style.keys:
-            laid_out[key] = value
-    return _dumps(style, laid_out)
-
-
-def _dumps(style: JsonStyle, value: Any) -> str:
-    separators = (style.item_separator, style.key_separator)
-    return json.dumps(value, ensure_ascii=style.ascii_only, indent=style.indent, separators=separators)
-
-
 def _learn(
     template_id: str | None, asked: str, calls: Sequence[Answered], schema: Mapping[str, Any]
 ) -> AnswerForm | None:
@@ -100,9 +66,8 @@ def _learn(
     frame = min(frames, key=lambda one: (-frames[one], one[0], one[1], one[2] or ""))
     prefix, suffix, tool_name = frame
     records = [record for core in cores[frame] if (record := parse_record(core)) is not None]
-    layout = Counter(_layout(core) for core in cores[frame]).most_common(1)[0][0]
     keys = _key_order(records, schema)
-    style = dataclasses.replace(layout, keys=keys, absent=_absent(records, keys))
+    style = dataclasses.replace(_usual_layout(cores[frame]), keys=keys, absent=_absent(records, keys))
     return AnswerForm(
         template_id, asked, prefix, suffix, False, tool_name, (), len(calls), frames[frame] / len(calls), style
     )
@@ -121,9 +86,12 @@ def _around(response: str, asked: str) -> tuple[tuple[str, str, str | None], str
     return (response[:start], response[start + len(core) :], None), core
 
 
-def _layout(core: str) -> JsonStyle:
-    record, _ = read_object(core)
-    return next((layout for layout in _LAYOUTS if record is not None and _dumps(layout, record) == core), _USUAL)
+def _usual_layout(cores: Sequence[str]) -> JsonStyle:
+    """The most frequent layout. Whether letters are escaped shows only where there are some beyond ASCII."""
+    layouts = [layout_of(core) for core in cores]
+    usual = Counter(dataclasses.replace(layout, ascii_only=False) for layout in layouts).most_common(1)[0][0]
+    n_escaped, n_plain = sum(layout.ascii_only for layout in layouts), sum(not core.isascii() for core in cores)
+    return dataclasses.replace(usual, ascii_only=n_escaped > n_plain)
 
 
 def _key_order(records: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> tuple[str, ...]:
