@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from metier.artefacts.tasks import OutputKind, Template, TemplateMessage
-from metier.errors import BadArtefact, BadInput, ExportFailed, LicenceNotAccepted, NotEnoughData
+from metier.errors import BadArtefact, BadInput, LicenceNotAccepted, NotEnoughData
 from metier.metrics.records import canonical
 from metier.progress import silent
 from metier.students import STUDENTS, FitSummary, LabelledTexts, LmStudent, TaskSpec
@@ -35,7 +35,13 @@ SCHEMA = {
 PROMPT = "Read the receipt and give its shop and total as JSON. Leave out what is not there.\n\n"
 TEMPLATE = Template("t", (TemplateMessage("user", (PROMPT, "")),), 9)
 FIELDS = TaskSpec(OutputKind.FIELDS, SCHEMA, TEMPLATE)
-OPTIONS: dict[str, Any] = {"epochs": 2, "max_tokens": 256, "max_output_tokens": 48, "parity_margin": 0.9, "baking": "bake"}
+OPTIONS: dict[str, Any] = {
+    "epochs": 2,
+    "max_tokens": 256,
+    "max_output_tokens": 48,
+    "parity_margin": 0.9,
+    "baking": "bake",
+}
 MakeModel = Callable[[str], Path]
 
 
@@ -201,16 +207,6 @@ def test_labels_are_chosen_from_the_list_with_probabilities(base: str, tmp_path:
     assert summary.language_model.vocabulary.startswith("keep")
 
 
-def test_texts_are_written(base: str, tmp_path: Path) -> None:
-    task = TaskSpec(OutputKind.TEXT)
-    fit(base, tmp_path / "s", task, preference="off")
-    predictor = LmStudent().load(tmp_path / "s")
-    answers = predictor.predict(records(3, 5).inputs)
-    predictor.close()
-    assert answers.failures is not None
-    assert all(text.strip() or failure for text, failure in zip(answers.labels, answers.failures, strict=True))
-
-
 def test_a_killed_training_goes_on_where_it_was(base: str, tmp_path: Path, trained: tuple[Path, FitSummary]) -> None:
     """kill -9 in the middle, then again: the same answers as those of a training that was never stopped."""
     folder = tmp_path / "s"
@@ -233,14 +229,30 @@ def test_a_killed_training_goes_on_where_it_was(base: str, tmp_path: Path, train
     assert [p.train_loss for p in summary.curve] == [p.train_loss for p in trained[1].curve]
 
 
-def test_a_licence_with_conditions_must_be_accepted(base: str, tmp_path: Path) -> None:
+def test_texts_under_a_licence_with_conditions(base: str, tmp_path: Path) -> None:
+    """The licence must be accepted; examples that do not fit are left out and counted; texts are written."""
     bound = tmp_path / "bound"
     shutil.copytree(base, bound)
     (bound / "README.md").write_text("---\nlicense: gemma\n---\n")
+    train = records(10, 0)
+    train = LabelledTexts((*train.inputs, "shop " * 500), (*train.labels, train.labels[0]))
+    options = {**OPTIONS, "base": str(bound), "preference": "off"}
+
+    def run(**more: Any) -> FitSummary:
+        task, given = TaskSpec(OutputKind.TEXT), {**options, **more}
+        return LmStudent().fit(train, records(4, 1), tmp_path / "s", seed=0, progress=silent, options=given, task=task)
+
     with pytest.raises(LicenceNotAccepted, match="--accept-licence gemma"):
-        fit(str(bound), tmp_path / "s")
+        run()
     assert not (tmp_path / "s").exists()
-    assert fit(str(bound), tmp_path / "s", accepted_licences="gemma", preference="off").licence == "gemma"
+    summary = run(accepted_licences="gemma")
+    assert (summary.licence, summary.n_train) == ("gemma", 10)
+    assert [note for note in summary.notes if "1 of 11 train examples" in note]
+    predictor = LmStudent().load(tmp_path / "s")
+    answers = predictor.predict(records(3, 5).inputs)
+    predictor.close()
+    assert answers.failures is not None
+    assert all(text.strip() or failure for text, failure in zip(answers.labels, answers.failures, strict=True))
 
 
 def test_options_are_checked(base: str, tmp_path: Path) -> None:
@@ -252,28 +264,9 @@ def test_options_are_checked(base: str, tmp_path: Path) -> None:
         fit(base, tmp_path, epochs=0)
 
 
-def test_examples_that_do_not_fit_are_left_out_and_counted(base: str, tmp_path: Path) -> None:
-    train = records(10, 0)
-    train = LabelledTexts((*train.inputs, "shop " * 500), (*train.labels, train.labels[0]))
-    options = {**OPTIONS, "base": base, "preference": "off"}
-    summary = LmStudent().fit(
-        train, records(4, 1), tmp_path / "s", seed=0, progress=silent, options=options, task=FIELDS
-    )
-    assert summary.n_train == 10
-    assert [note for note in summary.notes if "1 of 11 train examples" in note]
+def test_nothing_that_fits_is_said(base: str, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughData, match="max_output_tokens"):
-        fit(base, tmp_path / "t", max_output_tokens=1)
-
-
-def test_builds_that_lose_too_much_are_not_exported(base: str, tmp_path: Path) -> None:
-    """No model gains right answers by being rounded beyond the margin of -0... here: the margin is met or the export fails."""
-    try:
-        summary = fit(base, tmp_path / "s", parity_margin=0.0, quantisation="q4", preference="off")
-    except ExportFailed as problem:
-        assert "q4" in str(problem)
-        assert not (tmp_path / "s" / "meta.json").exists()
-    else:
-        assert summary.precision == "q4"
+        fit(base, tmp_path, max_output_tokens=1)
 
 
 def test_it_stands_in_the_registry() -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from metier.artefacts.tasks import OutputKind
+from metier.errors import ExportFailed
 from metier.metrics.correctness import is_correct
 from metier.students.base import FloatArray, label_places
 from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
 from metier.students.exports import write_arrays
+from metier.students.lm.coding import coder_for
 from metier.students.lm.engine import LlamaEngine, TorchWriter
 from metier.students.lm.exporting import About, compare_answers, demand, write_gguf
 from metier.students.lm.foreignness import CharacterModel, fit_character_model
@@ -88,6 +90,7 @@ def _compare(job: Job, asking: Asking, model: Path) -> Facts:
         job.progress("Comparing builds", done, len(names) + 1)
         with LlamaEngine(built_path(job, name), n_context=job.context(), parallel=PARALLEL) as engine:
             theirs = asking.write(engine, tune.inputs)
+        _check_reading(coder_for(model, asking.form).prompts(tune.inputs), theirs, name)
         same = compare_answers(
             ours,
             theirs,
@@ -104,6 +107,16 @@ def _compare(job: Job, asking: Asking, model: Path) -> Facts:
         "reason": reason,
         "parity": "; ".join(f"{name}: {same.sentence}" for name, same in found),
     }
+
+
+def _check_reading(learnt: Sequence[Sequence[int]], answers: Sequence[Generated], build: str) -> None:
+    """A build that reads prompts in other tokens than the model was tuned on answers worse, and nobody would see why."""
+    for ids, answer in zip(learnt, answers, strict=True):
+        if len(ids) != answer.n_input:
+            raise ExportFailed(
+                f"the build {build} reads a prompt of {len(ids)} tokens as {answer.n_input}: its tokenizer is not that of "
+                "the training. Please report the base model; vocabulary = 'keep' may help meanwhile"
+            )
 
 
 @dataclass(frozen=True)
