@@ -194,7 +194,7 @@ class _Asking:
             if reply is None or not reply.bad_form or mode in self._accepted:
                 break
             tried.append(mode)
-        if answer.failure is None and request.schema:
+        if answer.text is not None and request.schema:
             self._accepted.add(mode)
             self._refused.update(tried)
         return answer
