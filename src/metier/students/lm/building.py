@@ -84,11 +84,11 @@ def _compare(job: Job, asking: Asking, model: Path) -> Facts:
     if not len(tune):
         return {"served": names[-1], "reason": "there is no tune split to compare builds on", "parity": "not measured"}
     job.progress("Comparing builds", 0, len(names) + 1)
-    ours = asking.write(TorchWriter(model, n_context=job.context()), tune.inputs)
+    ours = asking.write(TorchWriter(model, n_context=job.n_context), tune.inputs)
     found = []
     for done, name in enumerate(names, start=1):
         job.progress("Comparing builds", done, len(names) + 1)
-        with LlamaEngine(built_path(job, name), n_context=job.context(), parallel=PARALLEL) as engine:
+        with LlamaEngine(built_path(job, name), n_context=job.n_context, parallel=PARALLEL) as engine:
             theirs = asking.write(engine, tune.inputs)
         _check_reading(coder_for(model, asking.form).prompts(tune.inputs), theirs, name)
         same = compare_answers(
@@ -137,7 +137,7 @@ def fit_scoring(job: Job, form: PromptForm, served: str) -> Scoring:
         foreignness = fit_character_model(job.train.inputs)
         write_arrays(path, foreignness.arrays())
         asking = asking_of(job.task, job.classes, form, job.settings.max_output_tokens)
-        with LlamaEngine(built_path(job, served), n_context=job.context(), parallel=PARALLEL) as engine:
+        with LlamaEngine(built_path(job, served), n_context=job.n_context, parallel=PARALLEL) as engine:
             return _fit(job, asking, engine, foreignness)
 
     facts = job.phases.once("scoring", make)

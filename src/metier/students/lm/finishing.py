@@ -68,7 +68,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
         kind=job.task.kind.value,
         output_schema=job.task.output_schema,
         form=form_to_json(learnt.form),
-        max_tokens=job.settings.max_tokens,
+        n_context=job.n_context,
         max_output_tokens=job.settings.max_output_tokens,
         served=file_of(built.served),
         score=asdict(scoring.score),
@@ -83,11 +83,10 @@ def load_lm(folder: Path, threads: int) -> LmPredictor:
     form, kind = form_from_json(meta["form"]), OutputKind(meta["kind"])
     classes = tuple(meta["summary"]["classes"])
     task = TaskSpec(kind, meta["output_schema"])
-    n_context = int(meta["max_tokens"]) + int(meta["max_output_tokens"])
     return LmPredictor(
         classes,
         asking_of(task, classes, form, int(meta["max_output_tokens"])),
-        LlamaEngine(folder / meta["served"], n_context=n_context, threads=threads, parallel=PARALLEL),
+        LlamaEngine(folder / meta["served"], n_context=int(meta["n_context"]), threads=threads, parallel=PARALLEL),
         read_foreignness(folder / FOREIGNNESS_FILE),
         score_from(meta["score"]),
         threads or _usable_cores(),

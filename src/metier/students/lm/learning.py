@@ -79,7 +79,7 @@ def _probe(job: Job, trimmed: Trimmed, full: PromptForm, baked: PromptForm, plac
         probe,
         plan_of(job.settings, job.seed),
         place,
-        max_tokens=job.context(),
+        max_tokens=job.n_context,
         recipe=job.phases.recipe,
         progress=job.progress,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,37 +22,48 @@ class Material:
     notes: tuple[str, ...]
 
 
-def prepare(
-    folder: Path, form: PromptForm, train: LabelledTexts, tune: LabelledTexts, max_tokens: int, max_output_tokens: int
-) -> Material:
-    """Encode both splits with the tokenizer in `folder`, and leave out examples with a longer prompt or answer.
+@dataclass(frozen=True)
+class Limits:
+    """The most tokens of a prompt, of an answer with its end, and of both together."""
+
+    prompt: int
+    answer: int
+    both: int
+
+
+def prepare(folder: Path, form: PromptForm, train: LabelledTexts, tune: LabelledTexts, limits: Limits) -> Material:
+    """Encode both splits with the tokenizer in `folder`, and leave out examples beyond the limits.
 
     Raises NotEnoughData where nothing is left to learn from.
     """
     coder = coder_for(folder, form)
-    learn, kept, notes = _fitting(coder, train, "train", max_tokens, max_output_tokens)
-    check, _, more = _fitting(coder, tune, "tune", max_tokens, max_output_tokens)
+    learn, kept, notes = _fitting(coder, train, "train", limits)
+    check, _, more = _fitting(coder, tune, "tune", limits)
     if not learn:
         raise NotEnoughData(
-            f"none of {len(train):,} examples has a prompt of at most {max_tokens:,} tokens and an answer of at most "
-            f"{max_output_tokens:,}. Raise max_tokens or max_output_tokens under [lm]."
+            f"none of {len(train):,} examples has a prompt of at most {limits.prompt:,} tokens and an answer of at most "
+            f"{limits.answer:,}, both at most {limits.both:,}. Raise max_tokens or max_output_tokens under [lm], or take a "
+            "base with a longer context."
         )
     return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more))
 
 
 def _fitting(
-    coder: Coder, texts: LabelledTexts, split: str, max_tokens: int, max_output_tokens: int
+    coder: Coder, texts: LabelledTexts, split: str, limits: Limits
 ) -> tuple[list[Encoded], list[int], list[str]]:
     encoded = coder.encode(texts.inputs, texts.labels)
-    long_prompt = {place for place, one in enumerate(encoded) if one.n_prompt > max_tokens}
-    long_answer = {place for place, one in enumerate(encoded) if len(one.ids) - one.n_prompt > max_output_tokens}
-    kept = [place for place in range(len(encoded)) if place not in long_prompt | long_answer]
+    faults = [_fault(one, limits) for one in encoded]
+    kept = [place for place, fault in enumerate(faults) if fault is None]
     notes = [
-        f"{len(places):,} of {len(encoded):,} {split} examples were left out: {what} of more than {limit:,} tokens"
-        for places, what, limit in (
-            (long_prompt, "a prompt", max_tokens),
-            (long_answer - long_prompt, "an answer", max_output_tokens),
-        )
-        if places
+        f"{n:,} of {len(encoded):,} {split} examples were left out: {fault}"
+        for fault, n in Counter(fault for fault in faults if fault is not None).items()
     ]
     return [encoded[place] for place in kept], kept, notes
+
+
+def _fault(one: Encoded, limits: Limits) -> str | None:
+    if one.n_prompt > limits.prompt:
+        return f"a prompt of more than {limits.prompt:,} tokens"
+    if len(one.ids) - one.n_prompt > limits.answer:
+        return f"an answer of more than {limits.answer:,} tokens"
+    return f"a prompt and answer of more than {limits.both:,} tokens" if len(one.ids) > limits.both else None

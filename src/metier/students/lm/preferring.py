@@ -59,7 +59,7 @@ def learn_preferences(job: Job, form: PromptForm, made: Tuned, kept: Sequence[in
     worth = worth_it(before)
     if wanted == "auto" and not worth.keep:
         return Preference(tuned, None, worth.reason)
-    plan = PreferencePlan(max_tokens=job.context(), seed=job.seed)
+    plan = PreferencePlan(max_tokens=job.n_context, seed=job.seed)
     pairs, found = _pairs(job, form, kept, affordable_pairs(n_seen))
     if len(pairs) < plan.min_pairs:
         return Preference(tuned, None, f"not tried: {found}, and {plan.min_pairs} are needed")
@@ -76,7 +76,7 @@ def learn_preferences(job: Job, form: PromptForm, made: Tuned, kept: Sequence[in
 
 def _open_engine(job: Job, path: Path) -> LlamaEngine:
     """A build that is only looked at, on all cores."""
-    return LlamaEngine(path, n_context=job.context(), threads=0, parallel=_PARALLEL)
+    return LlamaEngine(path, n_context=job.n_context, threads=0, parallel=_PARALLEL)
 
 
 def _tally(job: Job, form: PromptForm, model: Path, name: str) -> Tally:

@@ -60,13 +60,14 @@ class LmStudent:
         from metier.students.lm.finishing import finish
         from metier.students.lm.learning import learn
         from metier.students.lm.phases import open_phases
-        from metier.students.lm.training import Job
+        from metier.students.lm.training import Job, context_of
 
         classes = classes_of(train) if task.kind is OutputKind.LABEL else ()
         progress("Reading the base model", 0, None)
         base = find_base(settings.base, accepted=settings.accepted_licences, progress=progress)
         phases = open_phases(folder / _WORK, _with_base(recipe, base))
-        job = Job(train, tune, task, classes, settings, seed, phases, progress)
+        n_context = context_of(settings, base)
+        job = Job(train, tune, task, classes, settings, seed, phases, progress, n_context)
         summary = finish(job, learn(job, base), folder, recipe)
         shutil.rmtree(folder / _WORK)
         return summary

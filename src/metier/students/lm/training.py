@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from metier.progress import Progress
 from metier.students.base import LabelledTexts, TaskSpec
 from metier.students.exports import epoch_points
-from metier.students.lm.material import Material, prepare
+from metier.students.lm.material import Limits, Material, prepare
 from metier.students.lm.parts import Base, PromptForm, Trimmed, Tuned
 from metier.students.lm.phases import Facts, Phases
 from metier.students.lm.prompts import texts_read
@@ -23,7 +24,8 @@ _RATES = {"lora": 1e-3, "full": 1e-4}
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be learnt, and how. `classes` are those of a label task."""
+    """What is to be learnt, and how. `classes` are those of a label task; a prompt and its answer may take `n_context`
+    tokens together."""
 
     train: LabelledTexts
     tune: LabelledTexts
@@ -33,10 +35,7 @@ class Job:
     seed: int
     phases: Phases
     progress: Progress
-
-    def context(self) -> int:
-        """Tokens that a prompt and its answer may take together."""
-        return self.settings.max_tokens + self.settings.max_output_tokens
+    n_context: int
 
 
 def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed:
@@ -54,8 +53,15 @@ def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed
 
 def encode_splits(job: Job, trimmed: Trimmed, form: PromptForm) -> Material:
     """Both splits as token ids in one prompt form."""
-    settings = job.settings
-    return prepare(trimmed.folder, form, job.train, job.tune, settings.max_tokens, settings.max_output_tokens)
+    limits = Limits(job.settings.max_tokens, job.settings.max_output_tokens, job.n_context)
+    return prepare(trimmed.folder, form, job.train, job.tune, limits)
+
+
+def context_of(settings: LmSettings, base: Base) -> int:
+    """Tokens that a prompt and its answer may take together: as the settings say, but no more than the base can."""
+    wanted = settings.max_tokens + settings.max_output_tokens
+    config = json.loads((base.folder / "config.json").read_bytes())
+    return min(wanted, int(config.get("max_position_embeddings") or wanted))
 
 
 def plan_of(settings: LmSettings, seed: int) -> TuningPlan:
