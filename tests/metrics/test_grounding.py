@@ -77,6 +77,12 @@ def test_only_values_that_must_be_copied_are_counted() -> None:
     assert leaves(record) == ["receipt", "x", "ABC Trading", "Kajang", "Paris"]
 
 
+def test_long_and_odd_sources_are_searched_at_once() -> None:
+    for source in ("1" + " " * 50_000 + "x", "1." * 30_000, "1 - " * 30_000, "25/12/2018 " * 5_000, "a" * 100_000):
+        assert not is_grounded("Paris 7", source)
+        assert is_grounded("2018-12-25", source) == ("2018" in source)
+
+
 @given(st.lists(st.text(alphabet="abcXYZ ,.-019\n", min_size=1), min_size=1, max_size=5), st.data())
 def test_every_word_sequence_of_a_source_is_grounded_in_it(lines, data) -> None:
     source = "\n".join(lines)

@@ -36,7 +36,9 @@ def test_a_record_is_read_with_and_without_a_fence(text: str) -> None:
     assert parse_record(text) == {"a": 1}
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "null", "Sure: {}", '{"a": ', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "null", "Sure: {}", '{"a": ', "[" * 100_000, '{"a": ' * 300 + "1" + "}" * 300]
+)
 def test_what_is_no_object_is_no_record(text: str) -> None:
     assert parse_record(text) is None
 
@@ -109,3 +111,13 @@ def test_records_agree_in_every_field_or_not_at_all() -> None:
     assert not same_record('{"company": "ABC", "total": "9.00", "date": "1/1/2018"}', wanted)
     assert not same_record("ABC 9.00", wanted)
     assert not same_record(None, wanted)
+
+
+def test_whatever_a_model_writes_is_compared_at_once() -> None:
+    """Each of these would take minutes where patterns backtrack over them or nested values are quoted level by level."""
+    for value in ("-" + " " * 50_000 + "x", "1" * 50_000, "1," * 20_000, "1 jan" * 10_000, "9" + "." * 50_000):
+        assert same_value(value, value)
+    deep: list = []
+    for _ in range(60):
+        deep = [deep, "x"]
+    assert same_value(deep, deep)

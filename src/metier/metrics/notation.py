@@ -84,6 +84,7 @@ _SIGN_BEFORE = r"((?:[^\W\d_]{1,3}\.?|[^\W\d_]{0,3}[^\w\s+\-.,])?)"
 _SIGN_AFTER = r"([^\W\d_]{0,3}[^\w\s.,]?)"
 _AMOUNT = re.compile(rf"([+\-]?)\s*{_SIGN_BEFORE}\s*([+\-]?)\s*(\d[\d.,]*|\.\d+)\s*{_SIGN_AFTER}")
 _GROUPED = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*")
+_LONGEST = 64  # longer texts are neither; matching stays fast whatever a model writes
 _IN_TEXT = re.compile(r"(?<![\d.,])(-?)(\.?\d(?:[\d.,]*\d)?)")
 
 
@@ -94,13 +95,13 @@ def folded(text: str) -> str:
 
 def as_date(text: str) -> str | None:
     """The one form of a folded text that is a date and nothing else; None where it is none."""
-    found = _DATE.fullmatch(text)
+    found = _DATE.fullmatch(text) if len(text) <= _LONGEST else None
     return _date_form(found) if found else None
 
 
 def date_readings(text: str) -> frozenset[str]:
     """Every ISO date that a folded text, a date and nothing else, may mean; empty where it is none."""
-    found = _DATE.fullmatch(text)
+    found = _DATE.fullmatch(text) if len(text) <= _LONGEST else None
     return _readings(found) if found else frozenset()
 
 
@@ -115,7 +116,7 @@ def as_number(text: str) -> str | None:
     A number with zeros in front is a code, not an amount. Of one separator alone, a comma before three digits parts
     thousands, any other is a decimal point; of two kinds the last is the decimal point.
     """
-    found = _AMOUNT.fullmatch(text)
+    found = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None or not (_is_currency(found[2]) and (_is_currency(found[5]) or found[5] == "%")):
         return None
     if found[1] and found[3]:

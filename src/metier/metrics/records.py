@@ -13,18 +13,20 @@ from metier.metrics.notation import as_date, as_number, folded
 # A value that is not there, however it is written.
 _ABSENT: tuple[object, ...] = (None, "", [], {})
 _WORD = re.compile(r"[^\W_]+")
+_MOST_DEPTH = 64
 _FENCE = re.compile(r"^```[\w-]*\s*\n?(.*?)\n?\s*```$", re.DOTALL)
 
 
 def parse_record(text: str) -> dict[str, Any] | None:
-    """The JSON object that an answer holds, with or without a code fence around it; None where there is none."""
+    """The JSON object that an answer holds, with or without a code fence around it; None where there is none, or one nested
+    beyond 64 levels."""
     bare = text.strip()
     fenced = _FENCE.match(bare)
     try:
         value = json.loads(fenced[1] if fenced else bare)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and not _is_deep(value) else None
 
 
 def canonical(record: Mapping[str, Any], schema: Mapping[str, Any] | None = None) -> str:
@@ -54,7 +56,7 @@ def normalised(value: object) -> str:
     if isinstance(value, list):
         return _joined([form for item in value if (form := normalised(item))])
     if isinstance(value, Mapping):
-        return _joined([json.dumps([str(key), form]) for key, item in value.items() if (form := normalised(item))])
+        return _joined([f"{_sized(str(key))}{form}" for key, item in value.items() if (form := normalised(item))])
     if is_absent(value):
         return ""
     if isinstance(value, bool):
@@ -105,5 +107,24 @@ def same_record(given: str | None, wanted: str) -> bool:
 
 
 def _joined(forms: list[str]) -> str:
-    """One form as it is, several in sorted order."""
-    return forms[0] if len(forms) == 1 else json.dumps(sorted(forms)) if forms else ""
+    """One form as it is, several in sorted order, each after its length: no two lists of forms are joined alike."""
+    return forms[0] if len(forms) == 1 else "".join(_sized(form) for form in sorted(forms))
+
+
+def _sized(form: str) -> str:
+    return f"{len(form)}:{form}"
+
+
+def _is_deep(value: object) -> bool:
+    """Whether a value is nested beyond what any record is: functions that walk it would run out of stack."""
+    level = [value]
+    for _ in range(_MOST_DEPTH):
+        inner = [item for one in level if isinstance(one, dict | list) for item in _items(one)]
+        if not inner:
+            return False
+        level = inner
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _items(one: dict[str, Any] | list[Any]) -> list[Any]:
+    return one if isinstance(one, list) else list(one.values())
