@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.students.lm.tiny_models import byte_tokenizer, write_tiny
 
-from metier.students.lm.baking import Probe, by_answers, by_losses, decide_baking, tokens_saved
+from metier.students.lm.baking import Probe, by_answers, by_losses, decide_baking, probe_size, tokens_saved
 from metier.students.lm.coding import coder_for
 from metier.students.lm.parts import PromptForm
 from metier.students.lm.tuning.plan import TuningPlan
@@ -90,6 +90,14 @@ def test_tokens_saved_are_those_of_the_instructions() -> None:
     assert tokens_saved(*coders, []) == (0.0, 0.0)
 
 
+def test_probes_cost_a_quarter_of_the_tuning() -> None:
+    # Both forms of an example cost 1 + 1 / (1 - 0.75) = 5 baked ones: 0.25 * 4 * 400 / 5 = 80, less 63 / 3 for judging.
+    assert probe_size(400, 63, 4, 0.75) == 59
+    assert probe_size(400, 63, 1, 0.9) == 32
+    assert probe_size(20, 63, 4, 0.5) == 20
+    assert probe_size(100_000, 128, 4, 0.5) == 256
+
+
 def examples(n: int, start: int = 0) -> tuple[list[str], list[str]]:
     words = ["red", "blue", "green", "black"]
     return [f"{i} {words[i % 4]}" for i in range(start, start + n)], [words[i % 4] for i in range(start, start + n)]
@@ -141,7 +149,7 @@ def test_two_probes_decide_and_leave_nothing(tmp_path: Path) -> None:
         recipe="r",
         progress=lambda what, done, total: told.append(what),
     )
-    assert "after 48 examples in either form" in found.reason
+    assert "after 32 examples in either form" in found.reason
     assert "n = 24" in found.reason
     assert found.tokens_saved in (0.0, float(len(FULL.prefix)))
     assert told

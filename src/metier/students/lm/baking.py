@@ -27,9 +27,14 @@ ANSWER_MARGIN = 0.02
 _LEVEL = 0.90  # two-sided, so that each bound is a one-sided test at 5%
 # Instructions shorter than this share of the prompt cost so little that they stay without a question.
 _LEAST_SHARE = 0.05
-# Both probes together see this share of the examples that the whole tuning will see.
-_PROBE_SHARE = 0.2
-_LEAST_PROBE = 48
+# Both probes together, with what they are measured on, cost this share of a tuning in the baked form, in tokens read.
+_COST_SHARE = 0.25
+_LEAST_PROBE = 32
+_MOST_PROBE = 256
+# Tune items that the forms are compared on: more would cost more than they tell.
+_MOST_JUDGED = 128
+# Reading a token to learn from it, forward and backward, costs this many times reading it to judge.
+_LEARNING_COST = 3.0
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ def decide_baking(
     """Tune the model in `folder` for a short while in either form, and compare what both make of the tune split.
 
     The instructions are dropped where the loss of the baked form is, with 95% confidence, higher by no more than
-    `LOSS_MARGIN` nats an answer token. Both probes together see a fifth of the examples that `plan` will see; an early
-    comparison favours the instructions, since what they say has to be learnt otherwise, so it errs on the side of
-    keeping them. No probe is made where there are no instructions, or where they are under 5% of the prompt. Examples
-    longer than `max_tokens` in the full form take no part. `work` is this decision's own folder, of which nothing
-    remains; after a kill, a probe that was done is not made again.
+    `LOSS_MARGIN` nats an answer token. Both probes together cost a quarter of the tuning that `plan` asks for (more only
+    where that buys fewer than 32 examples); an early comparison favours the instructions, since what they say has to be
+    learnt otherwise, so it errs on the side of keeping them. No probe is made where there are no instructions, or where
+    they are under 5% of the prompt. Examples longer than `max_tokens` in the full form take no part. `work` is this
+    decision's own folder, of which nothing remains; after a kill, a probe that was done is not made again.
     """
     if not has_instructions(full, baked):
         why = full.notes[-1] if full.notes else "the prompt holds no instructions"
@@ -83,11 +88,13 @@ def decide_baking(
         return Baking(False, f"the instructions stay: they are {share:.1%} of the prompt's tokens", 0.0)
     learn = _fitting_places(coders[0], probe.train_inputs, probe.train_answers, max_tokens)
     judged = _fitting_places(coders[0], probe.tune_inputs, probe.tune_answers, max_tokens)
-    n_probe = min(len(learn), max(_LEAST_PROBE, int(_PROBE_SHARE / 2 * plan.epochs * len(learn))))
-    if n_probe < _LEAST_PROBE or len(judged) < 2:
+    rng = np.random.default_rng(plan.seed)
+    judged = _drawn(rng, judged, _MOST_JUDGED)
+    n_probe = probe_size(len(learn), len(judged), plan.epochs, share)
+    if len(learn) < _LEAST_PROBE or len(judged) < 2:
         few = f"{len(learn)} train and {len(judged)} tune examples are too few to compare the two forms"
         return Baking(False, f"the instructions stay: {few}", 0.0)
-    chosen = sorted(int(i) for i in np.random.default_rng(plan.seed).permutation(learn)[:n_probe])
+    chosen = _drawn(rng, learn, n_probe)
     n_answer = np.array([len(one.ids) - one.n_prompt for one in _encoded(coders[0], probe, judged, "tune")])
     losses = []
     for name, coder in zip(("full", "baked"), coders, strict=True):
@@ -97,6 +104,16 @@ def decide_baking(
     decided = by_losses(losses[0], losses[1], n_answer, groups, saved)
     shutil.rmtree(work, ignore_errors=True)
     return replace(decided, reason=f"{decided.reason}, after {n_probe} examples in either form")
+
+
+def probe_size(n_train: int, n_judged: int, epochs: int, share_saved: float) -> int:
+    """Examples of each probe, for both together to cost a quarter of a tuning in the baked form, judging included.
+
+    `share_saved` in [0, 1) is the share of the full prompt's tokens that are instructions.
+    """
+    both = 1 + 1 / (1 - share_saved)  # what an example costs in both forms, in those of the baked one
+    afforded = _COST_SHARE * epochs * n_train / both - n_judged / _LEARNING_COST
+    return min(n_train, _MOST_PROBE, max(_LEAST_PROBE, int(afforded)))
 
 
 def by_losses(
@@ -163,6 +180,10 @@ def _decided(bake: bool, found: str, saved: float) -> Baking:
     return Baking(False, f"the instructions stay: {found}", 0.0)
 
 
+def _drawn(rng: np.random.Generator, places: Sequence[int], most: int) -> list[int]:
+    return sorted(int(i) for i in rng.permutation(np.asarray(places, dtype=np.int64))[:most])
+
+
 def _fitting_places(coder: Coder, inputs: Sequence[str], answers: Sequence[str], max_tokens: int) -> list[int]:
     return fitting(coder.encode(inputs, answers), max_tokens)[0]
 
@@ -189,5 +210,5 @@ def _probed(
 
     # Smaller steps than the plan's: a probe has few examples to take them from.
     short = replace(plan, epochs=1, evaluations=1, patience=0, step_tokens=max(1, plan.step_tokens // 4))
-    made = run(folder, train, tune, short, work, recipe=recipe, progress=progress)
+    made = run(folder, train, (), short, work, recipe=recipe, progress=progress)
     return negative_loglikelihoods(made.folder, tune, plan.precision, plan.device)
