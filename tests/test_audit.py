@@ -426,3 +426,75 @@ def test_ranges_upside_down_and_unknown_reference_models_are_refused() -> None:
         run([], coverage_low=0.9, coverage_high=0.5)
     with pytest.raises(BadSettings, match="no-such-model"):
         run([], reference_model="no-such-model")
+
+
+def test_labelled_chats_keep_the_prompt_around_their_inputs() -> None:
+    rng = np.random.default_rng(21)
+    systems = ("Sort the message into one of our queues, please.", "Queue?")
+    rows = [
+        call(complaint(rng), str(rng.choice(LABELS)), systems[place % 2], provenance="human", dataset="queues")
+        for place in range(80)
+    ]
+    rows.append(
+        call(complaint(rng), "other", "A prompt that only one record has.", provenance="human", dataset="queues")
+    )
+    rows += [call(complaint(rng), "billing", provenance="human", dataset="bare") for _ in range(20)]
+    found = run(rows)
+    queues, bare = (next(row.task for row in found.tasks if row.task.name == name) for name in ("queues", "bare"))
+    assert {template.messages[0].literals: template.n_calls for template in queues.templates} == {
+        (systems[0],): 40, (systems[1],): 40, ("", ""): 1,
+    }  # fmt: skip
+    assert [template.messages[0].literals for template in bare.templates] == [("", "")]
+    assert found.assignments.filter(pl.col("task_id") == queues.id)["template_id"].n_unique() == 3
+
+
+def test_the_schema_that_requests_state_is_the_tasks() -> None:
+    rng = np.random.default_rng(22)
+    schema = {"type": "object", "properties": {"city": {"type": "string"}, "n": {"type": "integer"}}}
+    asked = json.dumps({"response_format": {"type": "json_schema", "json_schema": {"name": "o", "schema": schema}}})
+    answer = json.dumps({"city": "x", "n": 3})
+    rows = [call(f"Read this order as JSON.\n{complaint(rng)}", answer, parameters=asked) for _ in range(100)]
+    assert only(run(rows)).task.output_schema == schema
+
+
+def test_one_field_that_never_recurs_is_a_record_and_a_list_is_none() -> None:
+    rng = np.random.default_rng(23)
+    totals = [
+        call(f"Give the total as JSON.\n{complaint(rng)} {n}", json.dumps({"total": f"{n}.00"}), cost_usd=1.0)
+        for n in range(400)
+    ]
+    row = only(run(totals))
+    assert row.task.kind is OutputKind.FIELDS
+    assert row.task.output_schema is not None
+    assert row.task.output_schema["required"] == ["total"]
+    assert row.verdict is AuditVerdict.SPECIALISE
+    assert "`lm`" in row.reason
+    lists = [{**row, "response": json.dumps([n, n + 1])} for n, row in enumerate(totals)]
+    row = only(run(lists))
+    assert row.verdict is AuditVerdict.FRONTIER
+    assert "no objects" in row.reason
+
+
+def test_texts_drawn_from_their_inputs_are_worth_a_try() -> None:
+    rng = np.random.default_rng(24)
+    rows = []
+    for _ in range(400):
+        text = complaint(rng) + " " + complaint(rng)
+        said = f"The customer says: {text[: len(text) // 2]}"
+        rows.append(
+            call(text, said, "You are the scribe of our help desk; write a note of what is said.", cost_usd=1.0)
+        )
+    row = only(run(rows))
+    assert row.task.kind is OutputKind.TEXT
+    assert row.verdict is AuditVerdict.SPECIALISE
+    assert "have people judge" in row.reason
+
+
+def test_short_texts_among_long_ones_are_no_labels() -> None:
+    rng = np.random.default_rng(25)
+    system = "You are the scribe of our help desk; write a note of what is said."
+    rows = [
+        call(complaint(rng), "Nothing new." if n % 4 == 0 else f"{complaint(rng)}, {complaint(rng)}", system)
+        for n in range(400)
+    ]
+    assert only(run(rows)).task.kind is OutputKind.TEXT

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from metier.mining.costs import measure_span
-from metier.mining.savings import project_saving
+from metier.mining.savings import project_saving, writing_usd_month
 
 
 def test_with_nothing_uncertain_but_the_volume_the_range_is_that_of_a_lognormal() -> None:
@@ -46,3 +46,11 @@ def test_equal_times_do_not_divide_by_zero() -> None:
     span = measure_span(pl.Series([1.7e9] * 5))
     assert span.days == 0.0
     assert span.scale == pytest.approx(720)
+
+
+def test_a_student_that_writes_needs_machines_for_its_tokens() -> None:
+    # A million calls of 800 tokens read and 60 written: 800 / 2000 + 60 / 150 = 0.8 s each at best, 800 / 400 + 60 / 30
+    # = 4 s at worst, on machines that are busy half of 2,592,000 s a month: 0.617 and 3.09 machines of 30 and 80 USD.
+    low, high = writing_usd_month(1e6, 800, 60, (10.0, 100.0))
+    assert (low, high) == (pytest.approx(18.5, rel=0.01), pytest.approx(246.9, rel=0.01))
+    assert writing_usd_month(1e3, 800, 60, (10.0, 100.0)) == (10.0, 100.0)

@@ -52,7 +52,7 @@ def assemble(
     """
     alive = pruned.rows.filter(pl.col("reason").is_null())
     scoped = alive.filter(pl.col("side").is_null() | (pl.col("side") != "ood"))
-    _check_outputs(task, scoped, pruned, 4 * min_split_size)
+    _check_outputs(task, labelled, scoped, pruned, 4 * min_split_size)
     strata, by = _strata(task.kind, scoped["output"])
     splits = split_rows(
         np.array(scoped["side"].to_list(), dtype=object),
@@ -169,7 +169,7 @@ def _kept_id(position: int | None, heir: dict[int, int | None], ids: dict[int, s
     return None if position is None else ids[position]
 
 
-def _check_outputs(task: Task, scoped: pl.DataFrame, pruned: Pruned, n_needed: int) -> None:
+def _check_outputs(task: Task, labelled: Labelled, scoped: pl.DataFrame, pruned: Pruned, n_needed: int) -> None:
     counts = Counter(scoped["output"].to_list())
     if task.kind is OutputKind.LABEL and len(counts) < 2:
         found = f"only the label {next(iter(counts))!r}" if counts else "no label at all"
@@ -181,6 +181,7 @@ def _check_outputs(task: Task, scoped: pl.DataFrame, pruned: Pruned, n_needed: i
         raise NotEnoughData(
             f"Task {task.name!r}: {scoped.height:,} usable examples of {pruned.rows.height:,} calls; at least"
             f" {n_needed:,} are needed to fill train, tune, calibration and test.{_losses(pruned)}"
+            + "".join(f" Note: {note}." for note in labelled.notes)
         )
 
 

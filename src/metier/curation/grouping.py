@@ -55,7 +55,8 @@ def leaking_groups(groups: IntArray, ranks: IntArray) -> BoolArray:
     for group, rank in zip(groups.tolist(), ranks.tolist(), strict=True):
         top[group] = max(rank, top.get(group, rank))
     return np.array(
-        [group >= 0 and top[group] > rank for group, rank in zip(groups.tolist(), ranks.tolist(), strict=True)]
+        [group >= 0 and top[group] > rank for group, rank in zip(groups.tolist(), ranks.tolist(), strict=True)],
+        dtype=np.bool_,
     )
 
 

@@ -104,7 +104,7 @@ def _paragraphs(path: Path) -> Iterator[tuple[int, _Pairs]]:
 def _sentences(path: Path) -> Iterator[_Pairs]:
     for block in path.read_text(encoding="utf-8").split("\n\n"):
         sentence = []
-        for line in block.splitlines():
+        for line in filter(None, block.split("\n")):
             token, _, tag = line.rpartition(" ")
             if not token or (tag != "O" and tag.partition("-")[2] not in KEYS):
                 raise BadInput(f"{path}: the line {line[:60]!r} is no token with a tag of LeNER-Br")
