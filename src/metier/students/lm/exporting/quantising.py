@@ -12,8 +12,7 @@ from metier.errors import BadInput
 
 Array = npt.NDArray[Any]
 
-# Build -> (type of the matrices, type of the embedding, which Gemma and SmolLM2 use for their output too). "q4" is the
-# 4-bit build that the student takes.
+# Build -> (type of the matrices, type of the embedding, which Gemma and SmolLM2 use for their output too).
 BUILDS = {
     "f32": ("F32", "F32"),
     "f16": ("F16", "F16"),
@@ -21,8 +20,11 @@ BUILDS = {
     "q8_0": ("Q8_0", "Q8_0"),
     "q4_0": ("Q4_0", "Q8_0"),
     "q4_1": ("Q4_1", "Q8_0"),
-    "q4": ("Q4_0", "Q8_0"),
+    "q4": ("Q4_1", "Q8_0"),
 }
+# The 4-bit build that the student takes keeps these finer: on receipts Gemma 3 270M loses 0.10 nats a token so, 0.20 with
+# all matrices as Q4_1 and 0.37 as Q4_0.
+_FINER = {"q4": {"ffn_down": "Q8_0", "attn_v": "Q8_0"}}
 # general.file_type, enum llama_ftype of llama.cpp.
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}
 _EMBEDDINGS = ("token_embd.weight", "output.weight")
@@ -44,7 +46,8 @@ def type_of(name: str, shape: Sequence[int], quantisation: str) -> str:
     matrix, embedding = types_of(quantisation)
     if len(shape) < 2:
         return "F32"
-    kind = embedding if name in _EMBEDDINGS else matrix
+    part = name.split(".")[-2]
+    kind = embedding if name in _EMBEDDINGS else _FINER.get(quantisation, {}).get(part, matrix)
     if kind.startswith("Q") and shape[-1] % 32:
         return "F16"
     return kind
