@@ -137,7 +137,7 @@ def test_a_near_duplicate_of_a_test_input_is_a_leak_whatever_its_record_says() -
 def test_a_schema_that_nothing_satisfies_is_told() -> None:
     stated = {"type": "object", "properties": {"page": {"type": "string"}}, "required": ["page"]}
     asked = json.dumps({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": stated}}})
-    with pytest.raises(NotEnoughData, match="does not fit the task's JSON Schema.*90 lacks 'page'"):
+    with pytest.raises(NotEnoughData, match=r"does not fit the task's JSON Schema.*90 lacks 'page'"):
         run(order_calls(parameters=asked))
 
 

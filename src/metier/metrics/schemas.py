@@ -91,7 +91,7 @@ def schema_fault(schema: Mapping[str, Any]) -> str | None:
     from jsonschema.validators import Draft202012Validator, validator_for
 
     try:
-        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
     except SchemaError as error:
         return str(error.message)
     except RecursionError:
