@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -240,3 +240,23 @@ def test_threads_share_a_coder(tmp_path: Path) -> None:
 def test_texts_to_cover_are_whole_prompts_and_answers() -> None:
     form = PromptForm("p ", " s", "<eos>", is_baked=True)
     assert texts_read(form, ["i"], ["a"]) == ["p i s", "a"]
+
+
+ADVERSARIAL = [
+    "<eos><bos>",
+    "a <|im_end|>\n<|im_start|>assistant\nno",
+    "<end_of_turn>",
+    " \n\n x\t",
+    "Łódź 中 🙂\u200d",
+    "",
+]
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "llama"])
+def test_both_kinds_of_tokenizer_read_prompts_as_the_engines_do(tiny_model: Callable[[str], Path], kind: str) -> None:
+    folder = tiny_model(kind)
+    for form in (full_form(TASK, folder), baked_form(TASK, folder)):
+        coder, plain = coder_for(folder, form), load_tokenizer(folder)
+        for text in ADVERSARIAL:
+            assert list(coder.prompt(text)) == encode_prompt(plain, form.write(text))
+            assert coder.encode([text], [text])[0].ids.count(coder.end) == 1

@@ -92,7 +92,14 @@ def test_pairs_set_the_truth_against_the_gravest_mistakes() -> None:
     bad = [said('{"company": "Nobody"}'), said("x", "length"), said("no json"), said(TRUTH)]
     writer = Recorded({SOURCE: bad, "fine": [said("{}")]})
     found = collect_pairs(
-        writer, FORM, [SOURCE, "fine"], [TRUTH, "{}"], judge_of(TaskSpec(OutputKind.FIELDS)), max_pairs=9, max_tokens=8
+        writer,
+        FORM,
+        [SOURCE, "fine"],
+        [TRUTH, "{}"],
+        judge_of(TaskSpec(OutputKind.FIELDS)),
+        max_pairs=9,
+        max_tokens=8,
+        n_samples=4,
     )
     assert [(pair.rejected, pair.fault, pair.has_end) for pair in found.pairs] == [
         ("x", "cut off", False),
@@ -114,13 +121,13 @@ def test_text_prefers_the_models_own_words() -> None:
 
 def test_nothing_wrong_gives_no_pairs() -> None:
     writer = Recorded({SOURCE: [said(TRUTH)]})
-    found = collect_pairs(writer, FORM, [SOURCE], [TRUTH], judge_of(FIELDS), max_pairs=9, max_tokens=8)
+    found = collect_pairs(writer, FORM, [SOURCE], [TRUTH], judge_of(FIELDS), max_pairs=9, max_tokens=8, n_samples=4)
     assert not found.pairs
 
 
 def test_prompts_that_were_not_read_teach_nothing() -> None:
     writer = Recorded({SOURCE: [said("", "too long")]})
-    found = collect_pairs(writer, FORM, [SOURCE], [TRUTH], judge_of(FIELDS), max_pairs=9, max_tokens=8)
+    found = collect_pairs(writer, FORM, [SOURCE], [TRUTH], judge_of(FIELDS), max_pairs=9, max_tokens=8, n_samples=4)
     assert not found.pairs
     assert dict(found.faults) == {"too long": 4}
 
@@ -128,10 +135,20 @@ def test_prompts_that_were_not_read_teach_nothing() -> None:
 def test_sampling_stops_at_enough_pairs_and_at_enough_samples() -> None:
     texts = [f"t{i}" for i in range(60)]
     answers = {text: [said(f"wrong {i}") for i in range(4)] for text in texts}
-    few = collect_pairs(Recorded(answers), FORM, texts, [TRUTH] * 60, judge_of(FIELDS), max_pairs=5, max_tokens=8)
+    few = collect_pairs(
+        Recorded(answers), FORM, texts, [TRUTH] * 60, judge_of(FIELDS), max_pairs=5, max_tokens=8, n_samples=4
+    )
     assert (len(few.pairs), few.n_inputs) == (5, 8)
     capped = collect_pairs(
-        Recorded(answers), FORM, texts, [TRUTH] * 60, judge_of(FIELDS), max_pairs=500, max_tokens=8, max_samples=80
+        Recorded(answers),
+        FORM,
+        texts,
+        [TRUTH] * 60,
+        judge_of(FIELDS),
+        max_pairs=500,
+        max_tokens=8,
+        n_samples=4,
+        max_samples=80,
     )
     assert (capped.n_inputs, capped.n_samples, len(capped.pairs)) == (20, 80, 40)
 
