@@ -47,9 +47,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, view: View) -> tuple[T
     """q (kv, g, nq, d), k and v (kv, n, d) -> (kv, g, nq, d), and what the backward needs."""
     if view.mask is None:
         with torch.enable_grad():
-            leaves = tuple(t.detach().requires_grad_() for t in (q, k, v))
-            out = _by_sequence(*leaves, scale, view)
-        return out.detach(), (*leaves, out)
+            q, k, v = (t.detach().requires_grad_() for t in (q, k, v))
+            out = _by_sequence(q, k, v, scale, view)
+        return out.detach(), (q, k, v, out)
     kv, g, nq, d = q.shape
     scores = torch.bmm(q.reshape(kv, g * nq, d), k.transpose(1, 2)).view(kv, g, nq, -1)
     p = kernels.probabilities(scores, scale, view.mask)
@@ -80,6 +80,8 @@ def _by_sequence(q: Tensor, k: Tensor, v: Tensor, scale: float, view: View) -> T
             mine = slice(begin, end)
         else:
             inside = ((places >= begin) & (places < end)).nonzero().flatten()
+            if not len(inside):
+                continue
             mine = slice(int(inside[0]), int(inside[-1]) + 1)
         parts.append(_one(q[:, :, mine], k[:, begin:end], v[:, begin:end], scale, view.window, places, mine, begin))
     return torch.cat(parts, dim=2)

@@ -73,8 +73,8 @@ class LeanEngine:
             for begin in range(0, len(packs), 8 * self._n_workers):
                 progress("Reading with the frozen layers", len(self._cache), total)
                 some = packs[begin : begin + 8 * self._n_workers]
-                for one, hidden in zip(some, side_by_side(self._threads, self._lower, some), strict=True):
-                    for i, first, last in zip(one.examples, one.bounds, one.bounds[1:], strict=False):
+                for read, hidden in zip(some, side_by_side(self._threads, self._lower, some), strict=True):
+                    for i, first, last in zip(read.examples, read.bounds, read.bounds[1:], strict=False):
                         self._cache[id(split), i] = hidden[first:last].clone()
         if len(self._cache) < total:
             self.notes.append(f"{total - len(self._cache)} of {total} examples did not fit into the cache.")
@@ -130,7 +130,8 @@ class LeanEngine:
         found = [self._cache.get((id(split), i)) for i in one.examples]
         kept = [hidden for hidden in found if hidden is not None]
         if len(kept) == len(found):
-            return torch.cat(kept).float()
+            x = torch.cat(kept).float()
+            return torch.nn.functional.pad(x, (0, 0, 0, len(one.ids) - len(x)))
         return self._lower(one).float()
 
     def _lower(self, one: Pack) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
@@ -17,6 +18,7 @@ from metier.students.lm.tuning.packs import Pack
 from metier.students.lm.tuning.shapes import Shape
 from metier.students.lm.tuning.weights import EMBEDDING, FINAL_NORM, HEAD, Stored, read_layer
 
+_ROWS = 16  # answer rows come in multiples of it, as places do: see packs.FILL
 _MOST_LOGITS = 16_000_000  # at once: 64 MB of float32
 
 
@@ -59,7 +61,7 @@ class Reading:
         device = network.device
         self._network = network
         self._pack = pack
-        self.rows = torch.from_numpy(pack.rows).to(device)
+        self.rows = torch.from_numpy(np.pad(pack.rows, (0, -len(pack.rows) % _ROWS), mode="edge")).to(device)
         self.targets = torch.from_numpy(pack.targets).to(device)
         self._positions = torch.from_numpy(pack.positions).to(device)
         self._turns: dict[int, Turn] = {}
@@ -97,9 +99,11 @@ class Reading:
         network = self._network
         y = self._through(x, begin, network.shape.n_layers)
         normed, _ = kernels.norm(y, network.final_norm, network.shape.eps, network.head.dtype)
-        return sum(
-            hard_loss(linear(normed[part], network.head), self.targets[part]) for part in _parts(normed, network.head)
-        )
+        loss = 0.0
+        for part in _parts(normed, network.head):
+            targets = self.targets[part]
+            loss += hard_loss(linear(normed[part], network.head)[: len(targets)], targets)
+        return loss
 
     @torch.no_grad()
     def logits(self, x: Tensor, begin: int) -> Tensor:
@@ -107,7 +111,7 @@ class Reading:
         network = self._network
         y = self._through(x, begin, network.shape.n_layers)
         normed, _ = kernels.norm(y, network.final_norm, network.shape.eps, network.head.dtype)
-        return linear(normed, network.head).float()
+        return linear(normed, network.head)[: len(self.targets)].float()
 
     @torch.no_grad()
     def learn(self, x: Tensor, begin: int, teacher: Teacher | None, share: float, collect: list[Collect]) -> float:
@@ -134,8 +138,10 @@ class Reading:
         normed, inverse = kernels.norm(y, network.final_norm, network.shape.eps, network.head.dtype)
         loss, gradients = 0.0, []
         for part in _parts(normed, network.head):
-            one = None if teacher is None else teacher.take(part)
-            value, d_logits = loss_and_gradient(linear(normed[part], network.head), self.targets[part], one, share)
+            one, targets = None if teacher is None else teacher.take(part), self.targets[part]
+            logits = linear(normed[part], network.head)
+            value, d_real = loss_and_gradient(logits[: len(targets)], targets, one, share)
+            d_logits = torch.nn.functional.pad(d_real, (0, 0, 0, len(logits) - len(targets)))
             gradients.append(d_logits @ network.head)
             loss += value
         return loss, kernels.norm_backward(torch.cat(gradients), y, network.final_norm, inverse)

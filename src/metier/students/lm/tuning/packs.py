@@ -13,7 +13,9 @@ from metier.students.lm.parts import Encoded
 
 IntArray = npt.NDArray[np.int64]
 
-_WINDOW = 4  # steps whose examples are sorted by length together: packs fill better, and steps still vary
+# Packs have a multiple of this many places: for every size that a processor's matrix library has not seen before it
+# compiles its kernels anew, which took longer than the products themselves.
+FILL = 64
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,8 @@ class Pack:
     """Whole sequences laid end to end; none of them sees another.
 
     ids (n,) token ids, the last token of every sequence left out (nothing follows it); positions (n,) count from 0 in
-    each sequence; bounds (s + 1,) where sequences begin and end; rows (a,) the places whose next token is an answer's;
-    targets (a,) those tokens; owners (a,) the place in `examples` of the sequence a row is of. `examples` (s,) are their
-    places in the split.
+    each sequence; bounds (s + 1,) where sequences begin and end, after the examples one of filler; rows (a,) the places whose next token is an answer's;
+    targets (a,) those tokens. `examples` are the places in the split of those that are in it.
     """
 
     ids: IntArray
@@ -84,11 +85,11 @@ def packs_of(encoded: Sequence[Encoded], places: Sequence[int], most_tokens: int
         else:
             bins.append([i])
             room.append(most_tokens - size)
-    return [pack(encoded, examples) for examples in bins]
+    return [pack(encoded, examples, FILL) for examples in bins]
 
 
-def pack(encoded: Sequence[Encoded], examples: Sequence[int]) -> Pack:
-    """These examples end to end."""
+def pack(encoded: Sequence[Encoded], examples: Sequence[int], fill: int = 1) -> Pack:
+    """These examples end to end, and filler up to a multiple of `fill`: a sequence that no row is of."""
     ids, positions, bounds, rows, targets = [], [], [0], [], []
     for i in examples:
         one, begin = encoded[i], bounds[-1]
@@ -98,6 +99,11 @@ def pack(encoded: Sequence[Encoded], examples: Sequence[int]) -> Pack:
         rows.append(np.arange(begin + one.n_prompt - 1, begin + size, dtype=np.int64))
         targets.append(np.array(one.ids[one.n_prompt :], dtype=np.int64))
         bounds.append(begin + size)
+    filler = -bounds[-1] % fill
+    if filler:
+        ids.append(np.zeros(filler, dtype=np.int64))
+        positions.append(np.zeros(filler, dtype=np.int64))
+        bounds.append(bounds[-1] + filler)
     return Pack(
         np.concatenate(ids),
         np.concatenate(positions),
