@@ -12,11 +12,12 @@ from typing import Any
 from metier.errors import BadInput, MissingExtra
 from metier.progress import Progress
 from metier.students.lm.bases.gguf_files import GgufHead
+from metier.students.lm.bases.gguf_header import write_without_tokenizer
 from metier.students.lm.bases.gguf_tokenizers import tokenizer_json
 from metier.students.lm.vocabulary.facts import TokenizerFacts, write_facts
 
 
-def convert_gguf(gguf: Path, head: GgufHead, target: Path, progress: Progress) -> None:
+def convert_gguf(head: GgufHead, target: Path, progress: Progress) -> None:
     """Write config.json, generation_config.json, model.safetensors, tokenizer.json, tokenizer_config.json, the chat
     template and tokenizer_gguf.json to `target`.
 
@@ -25,18 +26,18 @@ def convert_gguf(gguf: Path, head: GgufHead, target: Path, progress: Progress) -
     """
     steps = 3
     progress(f"converting {head.name}", 0, steps)
-    _convert_weights(gguf, head, target)
+    _convert_weights(head, target)
     progress(f"converting {head.name}", 1, steps)
-    write_tokenizer(head, target, str(gguf))
+    write_tokenizer(head, target)
     progress(f"converting {head.name}", 2, steps)
     write_facts(head.facts, target)
     progress(f"converting {head.name}", steps, steps)
 
 
-def write_tokenizer(head: GgufHead, target: Path, source: str) -> None:
+def write_tokenizer(head: GgufHead, target: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and chat_template.jinja as the GGUF's facts say."""
     facts = head.facts
-    contents = json.dumps(tokenizer_json(facts, source), ensure_ascii=False)
+    contents = json.dumps(tokenizer_json(facts, str(head.header.path)), ensure_ascii=False)
     (target / "tokenizer.json").write_text(contents, encoding="utf-8")
     settings = tokenizer_config(facts)
     (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -56,18 +57,24 @@ def tokenizer_config(facts: TokenizerFacts) -> dict[str, Any]:
     return {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **named}
 
 
-def _convert_weights(gguf: Path, head: GgufHead, target: Path) -> None:
+def _convert_weights(head: GgufHead, target: Path) -> None:
+    gguf = head.header.path
     try:
         import torch
         from transformers import AutoModelForCausalLM
     except ImportError as problem:
         raise MissingExtra("train", "Converting a GGUF file") from problem
     reading: Any = AutoModelForCausalLM
+    bare = target / "bare.gguf"
+    # Without it, transformers counts the tokens, which are no longer there.
+    size_key = f"{head.architecture}.vocab_size"
+    extra = {} if size_key in head.header.values else {size_key: len(head.facts.tokens)}
+    write_without_tokenizer(head.header, bare, extra)
     with _quiet_transformers():
         try:
             model, told = reading.from_pretrained(
-                str(gguf.parent),
-                gguf_file=gguf.name,
+                str(bare.parent),
+                gguf_file=bare.name,
                 dtype=torch.bfloat16,
                 trust_remote_code=False,
                 local_files_only=True,
@@ -89,6 +96,7 @@ def _convert_weights(gguf: Path, head: GgufHead, target: Path) -> None:
                 setattr(where, key, head.facts.ids.get(key))
             where.pad_token_id = head.facts.ids.get("padding_token_id", head.facts.ids.get("eos_token_id"))
         model.save_pretrained(target, max_shard_size="1TB")
+    bare.unlink()
 
 
 def _is_tied_head(name: str, model: Any) -> bool:

