@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from metier.price import PriceSettings, price
     from metier.sources.importing import import_files
     from metier.store.traffic import TrafficStore
+    from metier.teach import TeachSettings, teach
     from metier.train import TrainSettings, load, train
 
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "FrameTraffic": "artefacts.traffic",
     "MetierError": "errors",
     "PriceSettings": "price",
+    "TeachSettings": "teach",
     "TrafficStore": "store.traffic",
     "TrainSettings": "train",
     "audit": "audit",
@@ -44,6 +46,7 @@ _HOMES = {
     "load": "train",
     "predict": "predict",
     "price": "price",
+    "teach": "teach",
     "train": "train",
 }
 
@@ -55,6 +58,7 @@ __all__ = [
     "FrameTraffic",
     "MetierError",
     "PriceSettings",
+    "TeachSettings",
     "TrafficStore",
     "TrainSettings",
     "__version__",
@@ -66,6 +70,7 @@ __all__ = [
     "load",
     "predict",
     "price",
+    "teach",
     "train",
 ]
 
