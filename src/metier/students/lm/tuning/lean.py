@@ -52,7 +52,7 @@ class LeanEngine:
         self.masters = self._masters.tensors
         self.precision = str(dtype).removeprefix("torch.")
         self.notes: list[str] = []
-        self._cache: dict[tuple[int, int], Tensor] = {}
+        self._cache: dict[Encoded, Tensor] = {}
         self._sums: list[Gradients] = [{} for _ in range(n_workers)]
         self.refresh()
 
@@ -62,10 +62,14 @@ class LeanEngine:
         if self._first == 0:
             return
         room = int(self._plan.cache_gib * 2**30 / (self._network.shape.width * self._network.embedding.element_size()))
-        total = len(train) + len(tune)
+        total = len({*train, *tune})
+        seen: set[Encoded] = set()
         for split in (train, tune):
             fitting = []
             for i, one in enumerate(split):
+                if one in seen:
+                    continue
+                seen.add(one)
                 room -= len(one.ids)
                 if room >= 0:
                     fitting.append(i)
@@ -75,7 +79,7 @@ class LeanEngine:
                 some = packs[begin : begin + 8 * self._n_workers]
                 for read, hidden in zip(some, side_by_side(self._threads, self._lower, some), strict=True):
                     for i, first, last in zip(read.examples, read.bounds, read.bounds[1:], strict=False):
-                        self._cache[id(split), i] = hidden[first:last].clone()
+                        self._cache[split[i]] = hidden[first:last].clone()
         if len(self._cache) < total:
             self.notes.append(f"{total - len(self._cache)} of {total} examples did not fit into the cache.")
 
@@ -127,7 +131,7 @@ class LeanEngine:
         """What the frozen layers give for a pack, from the cache where all of it is there."""
         if self._first == 0:
             return reading.lower(0)
-        found = [self._cache.get((id(split), i)) for i in one.examples]
+        found = [self._cache.get(split[i]) for i in one.examples]
         kept = [hidden for hidden in found if hidden is not None]
         if len(kept) == len(found):
             x = torch.cat(kept).float()
