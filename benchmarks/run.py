@@ -36,6 +36,8 @@ _LIBRARIES = (
     "tokenizers",
     "torch",
     "transformers",
+    "peft",
+    "xllamacpp",
     "uvicorn",
     "uvloop",
     "httptools",
@@ -79,6 +81,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "lm-serving": Benchmark(
         "The served language model: vocabulary trimmed against whole", "lm_serving.py", quick=("--quick",)
     ),
+    "lm-generalist": Benchmark("A larger local generalist on receipts", "lm_generalist.py", quick=("--quick",)),
+    "lm-sroie": Benchmark(
+        "The language-model student on receipts, from data to report", "lm_sroie.py", quick=("--quick",)
+    ),
+    "lm-texts": Benchmark("The language-model student on dialogues and legal texts", "lm_texts.py", quick=("--quick",)),
     "gateway-overhead": Benchmark(
         "Gateway: what it adds to a call, beside LiteLLM's proxy", "gateway/overhead.py", quick=("--quick",)
     ),
