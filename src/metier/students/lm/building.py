@@ -19,9 +19,9 @@ from metier.students.lm.coding import coder_for
 from metier.students.lm.engine import LlamaEngine, TorchWriter
 from metier.students.lm.exporting import About, compare_answers, demand, write_gguf
 from metier.students.lm.foreignness import CharacterModel, fit_character_model
-from metier.students.lm.parts import Base, Generated, PromptForm
+from metier.students.lm.parts import Base, Generated
 from metier.students.lm.phases import Facts
-from metier.students.lm.predictor import Asking, asking_of, features_of, label_logits
+from metier.students.lm.predictor import Asking, features_of, label_logits
 from metier.students.lm.scores import AnswerScore, BoolArray, agreement_is_measurable, choose_answer_score
 from metier.students.lm.training import Job
 
@@ -50,13 +50,12 @@ def file_of(build: str) -> str:
     return f"{BUILDS_FOLDER}/{build}.gguf"
 
 
-def make_builds(job: Job, base: Base, form: PromptForm, model: Path) -> Built:
+def make_builds(job: Job, base: Base, asking: Asking, model: Path) -> Built:
     """Write every build of the model, compare its answers with the model's own, and choose the one that answers.
 
     Raises ExportFailed where every build that may be chosen loses more right answers than the declared margin.
     """
     about = About(licence=base.licence, base_model=base.name, description="A specialist made with metier.")
-    asking = asking_of(job.task, job.classes, form, job.settings.max_output_tokens)
     sizes = []
     for done, build in enumerate(QUANTISATIONS):
         job.progress("Writing builds", done, len(QUANTISATIONS))
@@ -129,14 +128,13 @@ class Scoring:
     failures: dict[str, int]
 
 
-def fit_scoring(job: Job, form: PromptForm, served: str) -> Scoring:
+def fit_scoring(job: Job, asking: Asking, served: str) -> Scoring:
     """What the served build answers to the tune split makes its score; the train split's inputs say what is foreign."""
     path = job.phases.folder / "scoring" / FOREIGNNESS_FILE
 
     def make(_: Path) -> Facts:
         foreignness = fit_character_model(job.train.inputs)
         write_arrays(path, foreignness.arrays())
-        asking = asking_of(job.task, job.classes, form, job.settings.max_output_tokens)
         with LlamaEngine(built_path(job, served), n_context=job.n_context, parallel=PARALLEL) as engine:
             return _fit(job, asking, engine, foreignness)
 

@@ -40,8 +40,8 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
     """Export the model with all its builds into `folder`, fit the score, write meta.json last."""
     from metier.students.lm.exporting import copy_adapter
 
-    built = make_builds(job, learnt.base, learnt.form, learnt.folder)
-    scoring = fit_scoring(job, learnt.form, built.served)
+    built = make_builds(job, learnt.base, learnt.asking, learnt.folder)
+    scoring = fit_scoring(job, learnt.asking, built.served)
     for name in (*_FOLDERS, BUILDS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
     _bring(learnt.folder, folder / _MODEL)
@@ -67,26 +67,35 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
         answers_from=(file_of(built.served), FOREIGNNESS_FILE),
         kind=job.task.kind.value,
         output_schema=job.task.output_schema,
-        form=form_to_json(learnt.form),
+        form=form_to_json(learnt.asking.form),
         n_context=job.n_context,
-        max_output_tokens=job.settings.max_output_tokens,
+        max_output_tokens=learnt.asking.max_output_tokens,
         served=file_of(built.served),
         score=asdict(scoring.score),
     )
 
 
-def load_lm(folder: Path, threads: int) -> LmPredictor:
+def load_lm(folder: Path, threads: int, parallel: int = PARALLEL) -> LmPredictor:
     """The exported student of a folder. Raises BadArtefact naming the file that is missing or altered, MissingExtra."""
-    from metier.students.lm.engine import LlamaEngine
+    from metier.students.lm.engine import Adapter, LlamaEngine
 
     meta = read_meta(folder, "lm")
     form, kind = form_from_json(meta["form"]), OutputKind(meta["kind"])
     classes = tuple(meta["summary"]["classes"])
     task = TaskSpec(kind, meta["output_schema"])
+    served, digests = str(meta["served"]), meta["files"]
+    adapters = [Adapter(folder / name, digests[name]) for name in meta.get("adapters", ())]
     return LmPredictor(
         classes,
         asking_of(task, classes, form, int(meta["max_output_tokens"])),
-        LlamaEngine(folder / meta["served"], n_context=int(meta["n_context"]), threads=threads, parallel=PARALLEL),
+        LlamaEngine.shared(
+            folder / served,
+            digests[served],
+            adapters,
+            n_context=int(meta["n_context"]),
+            threads=threads,
+            parallel=parallel,
+        ),
         read_foreignness(folder / FOREIGNNESS_FILE),
         score_from(meta["score"]),
         threads or _usable_cores(),
@@ -119,7 +128,13 @@ def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: P
         precision_reason=built.reason,
         size_bytes=0,
         versions=versions_of(_PACKAGES),
-        notes=(*learnt.material.notes, *learnt.form.notes, *tuned.notes, *(best if tuned.curve else ()), *failed),
+        notes=(
+            *learnt.material.notes,
+            *learnt.asking.form.notes,
+            *tuned.notes,
+            *(best if tuned.curve else ()),
+            *failed,
+        ),
         language_model=LanguageModel(
             base_sha256=learnt.base.sha256,
             conditions=learnt.base.conditions,
@@ -161,7 +176,7 @@ def _write_card(folder: Path, job: Job, learnt: Learnt, summary: FitSummary) -> 
                 f"Parity of the builds: {model.parity}.",
             ),
             files=dict(model.builds),
-            prompt=learnt.form.write("{input}"),
+            prompt=learnt.asking.form.write("{input}"),
             schema=json.dumps(schema, indent=2, ensure_ascii=False) if schema else "",
             notes=(f"Vocabulary: {model.vocabulary}", f"Preference tuning: {model.preference}", *summary.notes),
         ),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from metier.students.lm.baking import Baking, Probe, decide_baking, tokens_saved
 from metier.students.lm.coding import coder_for
-from metier.students.lm.material import Material
+from metier.students.lm.material import Material, answer_limit
 from metier.students.lm.parts import Base, PromptForm, Trimmed, Tuned
 from metier.students.lm.phases import Facts
+from metier.students.lm.predictor import Asking, asking_of
 from metier.students.lm.preferring import learn_preferences
 from metier.students.lm.prompts import baked_form, full_form, has_instructions
 from metier.students.lm.training import Job, cut_vocabulary, encode_splits, plan_of, tune_on
@@ -19,13 +20,13 @@ from metier.students.lm.training import Job, cut_vocabulary, encode_splits, plan
 class Learnt:
     """A tuned model with all that was decided on the way.
 
-    `form` is the prompt that the model reads; `folder` the model in Hugging Face layout, after preference tuning where that
-    was kept.
+    `asking` holds the prompt that the model reads; `folder` the model in Hugging Face layout, after preference tuning where
+    that was kept.
     """
 
     base: Base
     trimmed: Trimmed
-    form: PromptForm
+    asking: Asking
     material: Material
     tuned: Tuned
     folder: Path
@@ -44,11 +45,12 @@ def learn(job: Job, base: Base) -> Learnt:
     material = encode_splits(job, trimmed, form)
     tuned = tune_on(job, trimmed, material)
     n_seen = len(material.train) * max(len(tuned.curve), 1)
-    preferred = learn_preferences(job, form, tuned, material.kept, n_seen)
+    asking = asking_of(job.task, job.classes, form, answer_limit(material, job.settings.max_output_tokens))
+    preferred = learn_preferences(job, asking, tuned, material.kept, n_seen)
     return Learnt(
         base,
         trimmed,
-        form,
+        asking,
         material,
         tuned,
         preferred.folder,

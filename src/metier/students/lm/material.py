@@ -11,6 +11,9 @@ from metier.students.base import LabelledTexts
 from metier.students.lm.coding import Coder, coder_for
 from metier.students.lm.parts import Encoded, PromptForm
 
+# Added to twice the longest answer: where all are of a few tokens, a longer name must still find its place.
+_ROOM = 16
+
 
 @dataclass(frozen=True)
 class Material:
@@ -46,6 +49,15 @@ def prepare(folder: Path, form: PromptForm, train: LabelledTexts, tune: Labelled
             "base with a longer context."
         )
     return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more))
+
+
+def answer_limit(material: Material, most: int) -> int:
+    """Tokens that an answer may have at run time: twice the longest that was learnt from, and no more than `most`.
+
+    What runs on beyond that is no answer of this task; each token of it would cost as much as one of an answer.
+    """
+    longest = max(len(one.ids) - one.n_prompt for one in (*material.train, *material.tune))
+    return min(most, 2 * longest + _ROOM)
 
 
 def _fitting(

@@ -12,7 +12,7 @@ from metier.students.lm.engine import LlamaEngine
 from metier.students.lm.exporting import write_gguf
 from metier.students.lm.parts import PromptForm, Tuned
 from metier.students.lm.phases import Facts
-from metier.students.lm.predictor import asking_of
+from metier.students.lm.predictor import Asking
 from metier.students.lm.preference import (
     Pair,
     PreferencePlan,
@@ -43,7 +43,7 @@ class Preference:
     story: str
 
 
-def learn_preferences(job: Job, form: PromptForm, made: Tuned, kept: Sequence[int], n_seen: int) -> Preference:
+def learn_preferences(job: Job, asking: Asking, made: Tuned, kept: Sequence[int], n_seen: int) -> Preference:
     """Sample the tuned model on the train split, pair its mistakes with right answers, one pass of preference tuning.
 
     `kept` are the places of the train split that were learnt from, `n_seen` counts the examples seen in tuning, which
@@ -55,19 +55,21 @@ def learn_preferences(job: Job, form: PromptForm, made: Tuned, kept: Sequence[in
         return Preference(tuned, None, "off")
     if job.task.kind is OutputKind.LABEL:
         return Preference(tuned, None, "not tried: labels are chosen from a list, not written")
-    before = _tally(job, form, tuned, _DRAFT)
+    plan, max_pairs = PreferencePlan(max_tokens=job.n_context, seed=job.seed), affordable_pairs(n_seen)
+    if max_pairs < plan.min_pairs:
+        return Preference(tuned, None, f"not tried: {len(kept):,} examples are too few to learn preferences from")
+    before = _tally(job, asking, tuned, _DRAFT)
     worth = worth_it(before)
     if wanted == "auto" and not worth.keep:
         return Preference(tuned, None, worth.reason)
-    plan = PreferencePlan(max_tokens=job.n_context, seed=job.seed)
-    pairs, found = _pairs(job, form, kept, affordable_pairs(n_seen))
+    pairs, found = _pairs(job, asking, kept, max_pairs)
     if len(pairs) < plan.min_pairs:
         return Preference(tuned, None, f"not tried: {found}, and {plan.min_pairs} are needed")
-    facts = job.phases.once("preference", lambda place: _prefer(job, form, tuned, pairs, plan, place))
+    facts = job.phases.once("preference", lambda place: _prefer(job, asking.form, tuned, pairs, plan, place))
     if facts["folder"] is None:
         return Preference(tuned, None, f"not done: {facts['story']}")
     root = job.phases.folder
-    decision = keep_preference(before, _tally(job, form, root / facts["folder"], _PREFERRED))
+    decision = keep_preference(before, _tally(job, asking, root / facts["folder"], _PREFERRED))
     story = f"{found}; {facts['story']}; {decision.reason}"
     if not decision.keep:
         return Preference(tuned, None, story)
@@ -79,13 +81,12 @@ def _open_engine(job: Job, path: Path) -> LlamaEngine:
     return LlamaEngine(path, n_context=job.n_context, threads=0, parallel=_PARALLEL)
 
 
-def _tally(job: Job, form: PromptForm, model: Path, name: str) -> Tally:
+def _tally(job: Job, asking: Asking, model: Path, name: str) -> Tally:
     """The phase `name`: the model's 8-bit build in `<name>/model.gguf`, and what it answers to the tune split."""
 
     def make(place: Path) -> Facts:
         path = place / "model.gguf"
         write_gguf(model, path, _BUILD)
-        asking = asking_of(job.task, job.classes, form, job.settings.max_output_tokens)
         job.progress("Looking at the tuned model's answers", 0, None)
         with _open_engine(job, path) as engine:
             answers = asking.write(engine, job.tune.inputs)
@@ -94,19 +95,19 @@ def _tally(job: Job, form: PromptForm, model: Path, name: str) -> Tally:
     return Tally(**job.phases.once(name, make))
 
 
-def _pairs(job: Job, form: PromptForm, kept: Sequence[int], max_pairs: int) -> tuple[list[Pair], str]:
+def _pairs(job: Job, asking: Asking, kept: Sequence[int], max_pairs: int) -> tuple[list[Pair], str]:
     def make(_: Path) -> Facts:
         learn = job.train.take(list(kept))
         path = job.phases.folder / _DRAFT / "model.gguf"
         with _open_engine(job, path) as engine:
             found = collect_pairs(
                 engine,
-                form,
+                asking.form,
                 learn.inputs,
                 learn.labels,
                 judge_of(job.task),
                 max_pairs=max_pairs,
-                max_tokens=job.settings.max_output_tokens,
+                max_tokens=asking.max_output_tokens,
                 seed=job.seed,
                 progress=job.progress,
             )

@@ -88,11 +88,12 @@ class LmStudent:
         shutil.rmtree(folder)
         return summary.tune_accuracy
 
-    def load(self, folder: Path, threads: int = 1) -> LmPredictor:
-        """The served build on `threads` cores (0: all). Raises BadArtefact naming the file that is wrong, MissingExtra."""
+    def load(self, folder: Path, threads: int = 1, parallel: int = 4) -> LmPredictor:
+        """The served build on `threads` cores (0: all), `parallel` answers at a time. Raises BadArtefact naming the file
+        that is wrong, MissingExtra."""
         from metier.students.lm.finishing import load_lm
 
-        return load_lm(folder, threads)
+        return load_lm(folder, threads, parallel)
 
 
 def _recipe(train: LabelledTexts, tune: LabelledTexts, seed: int, settings: LmSettings, task: TaskSpec) -> str:
