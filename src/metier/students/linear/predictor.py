@@ -130,5 +130,6 @@ def load_linear(folder: Path) -> LinearPredictor:
     return LinearPredictor(tuple(meta["summary"]["classes"]), read_scorer(folder), ScoreModel(**meta["score_model"]))
 
 
-def meta_of(model: ScoreModel) -> dict[str, dict[str, float]]:
+def meta_of(model: ScoreModel) -> dict[str, Any]:
+    """What the loader needs beside the files."""
     return {"score_model": asdict(model)}

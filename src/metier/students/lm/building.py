@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def make_builds(job: Job, base: Base, asking: Asking, model: Path) -> Built:
     sizes = []
     for done, build in enumerate(QUANTISATIONS):
         job.progress("Writing builds", done, len(QUANTISATIONS))
-        facts = job.phases.once(f"build-{build}", lambda place, build=build: _write(model, place, build, about))
+        facts = job.phases.once(f"build-{build}", partial(_write, model, build, about))
         sizes.append((build, int(facts["size"])))
     job.progress("Writing builds", len(QUANTISATIONS), len(QUANTISATIONS))
     facts = job.phases.once("parity", lambda _: _compare(job, asking, model))
@@ -71,7 +72,7 @@ def built_path(job: Job, build: str) -> Path:
     return job.phases.folder / f"build-{build}" / "model.gguf"
 
 
-def _write(model: Path, place: Path, build: str, about: About) -> Facts:
+def _write(model: Path, build: str, about: About, place: Path) -> Facts:
     return {"size": write_gguf(model, place / "model.gguf", build, about=about)}
 
 
