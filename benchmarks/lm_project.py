@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -184,8 +185,16 @@ def _run(folder: Path, name: str, command: tuple[str, ...]) -> Stage:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
     begun = time.monotonic()
     with subprocess.Popen(command, cwd=folder, env=environ, stdout=sys.stderr) as process:
-        # wait4 tells the memory of this very process, which getrusage would mix with that of all before it.
-        _, status, usage = os.wait4(process.pid, 0)
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        try:
+            # wait4 tells the memory of this very process, which getrusage would mix with that of all before it.
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            # Whoever stops the benchmark wants the stage stopped too, not left behind at work.
+            process.terminate()
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
         process.returncode = os.waitstatus_to_exitcode(status)
     wall_s = time.monotonic() - begun
     if process.returncode:

@@ -61,11 +61,12 @@ def total_s(stages: Sequence[Stage]) -> float | None:
 
 
 def asked_s(evaluation: Evaluation, theirs: CandidateScore | None) -> float | None:
-    """Seconds that the generalist took for all its answers."""
+    """Seconds that the generalist took for all its answers; None where it was not timed."""
     if theirs is None:
         return None
     taken = evaluation.answers.filter(pl.col("candidate") == theirs.name)["latency_s"]
-    return float(taken.drop_nans().drop_nulls().sum())
+    timed = taken.drop_nulls().drop_nans()
+    return float(timed.sum()) if len(timed) else None
 
 
 def targets(found: Found) -> list[Target]:
@@ -103,8 +104,11 @@ def _against(ours: CandidateScore, theirs: CandidateScore | None, comparison: Co
     figure = f"{comparison.wording}, {points(comparison.difference)}, p = {p:.2g}, n = {comparison.n}"
     yield Target(what, figure, reach, comparison.verdict is Verdict.SUPERIOR and p < MOST_P)
     ratio = theirs.latency.p50_s / ours.latency.p50_s
-    known = None if math.isnan(ratio) else ratio >= LEAST_RATIO
-    yield Target(speed, f"{ratio:.1f}× (p95 {theirs.latency.p95_s / ours.latency.p95_s:.1f}×)", faster, known)
+    if math.isnan(ratio):
+        yield Target(speed, "no latency of both sides", faster, None)
+        return
+    figure = f"{ratio:.1f}× lower (p95 {theirs.latency.p95_s / ours.latency.p95_s:.1f}×)"
+    yield Target(speed, figure, faster, ratio >= LEAST_RATIO)
 
 
 def _certificate(policy: Policy | None) -> Target:
@@ -113,7 +117,7 @@ def _certificate(policy: Policy | None) -> Target:
         return Target(what, "not calibrated", reach, None)
     given = policy.certificate
     if given is None:
-        needs = f"needs {policy.labels_needed:,} more labels" if policy.labels_needed else "none, and no number helps"
+        needs = f"needs {policy.labels_needed:,} more labels" if policy.labels_needed else "none"
         return Target(what, f"{needs} ({policy.reason})", reach, bool(policy.labels_needed))
     figure = (
         f"given, n = {given.n}: of the answers kept at most {given.alpha:.0%} are wrong with confidence "
