@@ -63,7 +63,8 @@ def asking_of(task: TaskSpec, classes: tuple[str, ...], form: PromptForm, max_ou
 
 @dataclass(frozen=True)
 class LmPredictor:
-    """Answers from a tuned language model, some tens of milliseconds each; `close` frees the model."""
+    """Answers from a tuned language model, some tens of milliseconds each; `close` frees the model, `stop` breaks off what
+    is being written. Threads may share it: the writer writes their answers side by side."""
 
     classes_: tuple[str, ...]
     asking: Asking
@@ -99,11 +100,18 @@ class LmPredictor:
             np.array([one.n_output for one in written], dtype=np.int64),
         )
 
+    def stop(self) -> None:
+        """Break off the answers that are being written: they fail, as do later ones. Returns at once."""
+        self._tell("stop")
+
     def close(self) -> None:
         """Free the model."""
-        close = getattr(self.writer, "close", None)
-        if close is not None:
-            close()
+        self._tell("close")
+
+    def _tell(self, name: str) -> None:
+        method = getattr(self.writer, name, None)
+        if method is not None:
+            method()
 
     def _scores(
         self,

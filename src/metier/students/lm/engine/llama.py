@@ -20,6 +20,7 @@ from metier.students.lm.engine.loops import is_looping
 from metier.students.lm.engine.schemas import check_schema, closed, fits
 from metier.students.lm.engine.segments import runs_of
 from metier.students.lm.engine.server import Chunk, Llama, pieces_of
+from metier.students.lm.engine.sharing import LOADED, Adapter, Lease
 from metier.students.lm.parts import Constraint, Finish, FloatArray, Generated, Prompt
 
 # Temperature alone: what the model says is not cut by the engine's usual samplers (top-k, top-p, min-p).
@@ -30,13 +31,17 @@ _LIFT = 100.0
 _NO_JSON = ")"
 
 
+class EngineStopped(Exception):
+    """The engine was told to stop before the answer was whole."""
+
+
 class LlamaEngine:
     """A `Writer` that answers with the GGUF file `path`; a context manager, thread safe.
 
     `n_context` tokens for a prompt with its answer; `parallel` answers are written at a time, whether one call has many
     prompts or many threads call. `threads` 0 takes the cores that are idle now. `adapter` is a
-    LoRA adapter in GGUF to put on top. Raises MissingExtra, and BadInput for a
-    file that llama.cpp cannot load.
+    LoRA adapter in GGUF to put on top. `lease` is a share in a model that others use, too (`LlamaEngine.shared`). Raises
+    MissingExtra, and BadInput for a file that llama.cpp cannot load.
 
     The log-probabilities are the model's own, before the constraint's mask and the temperature. Those of an answer that
     ends by itself include its end token, whose piece is "". llama.cpp reports a character that several tokens spell as one
@@ -44,9 +49,20 @@ class LlamaEngine:
     """
 
     def __init__(
-        self, path: Path, *, n_context: int, threads: int = 0, parallel: int = 1, adapter: Path | None = None
+        self,
+        path: Path,
+        *,
+        n_context: int,
+        threads: int = 0,
+        parallel: int = 1,
+        adapter: Path | None = None,
+        lease: Lease | None = None,
     ) -> None:
-        self._llama = Llama(path, n_context=n_context, threads=threads, parallel=parallel, adapter=adapter)
+        adapters = {adapter: 1.0} if adapter is not None else {}
+        own = None
+        if lease is None:
+            own = Llama(path, n_context=n_context, threads=threads, parallel=parallel, adapters=adapters)
+        self._own, self._lease = own, lease
         self._n_context = n_context
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="lm-engine")
         self._lock = Lock()
@@ -54,6 +70,38 @@ class LlamaEngine:
         self._specials: dict[str, set[str]] = {}
         self._trees: dict[tuple[str, ...], LabelTree] = {}
         self._schemas: dict[str, dict[str, Any]] = {}
+        self._is_stopped = False
+
+    @classmethod
+    def shared(
+        cls,
+        path: Path,
+        sha256: str,
+        adapters: Sequence[Adapter] = (),
+        *,
+        n_context: int,
+        threads: int = 0,
+        parallel: int = 1,
+    ) -> LlamaEngine:
+        """An engine that shares the model of the file, whose SHA-256 is `sha256`, with all others of this process that run
+        it in the same way. Each puts its own adapters on top, for its own answers alone."""
+        lease = LOADED.lease(path, sha256, adapters, n_context=n_context, threads=threads, parallel=parallel)
+        try:
+            return cls(path, n_context=n_context, threads=threads, parallel=parallel, lease=lease)
+        except BaseException:
+            lease.release()
+            raise
+
+    @property
+    def _llama(self) -> Llama:
+        if self._lease is not None:
+            return self._lease.llama
+        assert self._own is not None
+        return self._own
+
+    def _current(self) -> tuple[Llama, Mapping[str, Any]]:
+        """The model as it is loaded now, and what every request to it says beside its own."""
+        return (self._llama, {}) if self._lease is None else self._lease.current()
 
     def write(
         self,
@@ -101,10 +149,17 @@ class LlamaEngine:
             ids += self._llama.tokens(text, special=is_special)
         return ids
 
+    def stop(self) -> None:
+        """Break off the answers that are being written, at their next token: those who asked get EngineStopped."""
+        self._is_stopped = True
+
     def close(self) -> None:
         """Free the model. Waits for the answers that are being written."""
         self._pool.shutdown()
-        self._llama.close()
+        if self._lease is not None:
+            self._lease.release()
+        elif self._own is not None:
+            self._own.close()
 
     def __enter__(self) -> LlamaEngine:
         return self
@@ -123,6 +178,8 @@ class LlamaEngine:
 
         def on_chunk(chunk: Chunk) -> bool:
             nonlocal finish
+            if self._is_stopped:
+                raise EngineStopped
             choice = chunk["choices"][0]
             tokens.extend(pieces_of(chunk))
             if choice["text"]:
@@ -134,7 +191,8 @@ class LlamaEngine:
                 finish = "stop" if choice["finish_reason"] == "stop" else "length"
             return False
 
-        self._llama.stream(request, on_chunk)
+        llama, more = self._current()
+        llama.stream({**request, **more}, on_chunk)
         pieces = _pieces(tokens)
         text = "".join(pieces)
         if finish == "stop" and schema is not None and not fits(text, schema):
@@ -156,18 +214,18 @@ class LlamaEngine:
 
     def _fork(self, ids: list[int], tokens: tuple[int, ...]) -> FloatArray:
         """The probabilities of `tokens` after `ids`, renormalised over them."""
-        reply = self._llama.complete(
-            {
-                "prompt": ids,
-                "n_predict": 1,
-                "temperature": 1.0,
-                "samplers": _SAMPLERS,
-                "logit_bias": [[token, _LIFT] for token in tokens],
-                "n_probs": len(tokens),
-                "post_sampling_probs": True,
-                "cache_prompt": True,
-            }
-        )
+        request = {
+            "prompt": ids,
+            "n_predict": 1,
+            "temperature": 1.0,
+            "samplers": _SAMPLERS,
+            "logit_bias": [[token, _LIFT] for token in tokens],
+            "n_probs": len(tokens),
+            "post_sampling_probs": True,
+            "cache_prompt": True,
+        }
+        llama, more = self._current()
+        reply = llama.complete({**request, **more})
         found = {entry["id"]: entry["prob"] for entry in pieces_of(reply)[0]["top_probs"]}
         shares = np.array([found.get(token, 0.0) for token in tokens], dtype=np.float64)
         total: float = shares.sum()

@@ -22,15 +22,18 @@ Chunk = Mapping[str, Any]
 
 
 class Llama:
-    """A loaded model. Thread safe; requests beyond `parallel` wait in llama.cpp's queue.
+    """A loaded model. Thread safe; requests beyond `parallel` wait in llama.cpp's queue. `adapters` are put on top at their
+    scales, where a request does not name others (`lora`).
 
     The binding also opens a port on the loopback address, the only way to its tokenizer: it is closed to others by a key
     that is drawn at loading and never leaves this process.
     """
 
-    def __init__(self, path: Path, *, n_context: int, threads: int, parallel: int, adapter: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, *, n_context: int, threads: int, parallel: int, adapters: Mapping[Path, float] | None = None
+    ) -> None:
         self._key = secrets.token_hex(16)
-        self._server = _load(path, n_context, threads, parallel, adapter, self._key)
+        self._server = _load(path, n_context, threads, parallel, adapters or {}, self._key)
         self._address = urlsplit(self._server.listening_address)
         self.end_text = str(self._ask("GET", "/props")["eos_token"])
 
@@ -110,13 +113,13 @@ def pieces_of(chunk: Chunk) -> Sequence[Mapping[str, Any]]:
     return logprobs["content"] if logprobs else ()
 
 
-def _load(path: Path, n_context: int, threads: int, parallel: int, adapter: Path | None, key: str) -> Any:
+def _load(path: Path, n_context: int, threads: int, parallel: int, adapters: Mapping[Path, float], key: str) -> Any:
     try:
         import xllamacpp
     except ImportError:
         raise MissingExtra("lm", "answering with a language-model specialist") from None
-    for file in (path, adapter):
-        if file is not None and not file.is_file():
+    for file in (path, *adapters):
+        if not file.is_file():
             raise BadInput(f"no model file at {file}")
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
@@ -133,8 +136,10 @@ def _load(path: Path, n_context: int, threads: int, parallel: int, adapter: Path
     parameters.n_ctx_checkpoints = 0
     parameters.n_threads_http = 2
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads or idle_cores()
-    if adapter is not None:
-        parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+    if adapters:
+        parameters.lora_adapters = [
+            xllamacpp.CommonAdapterLoraInfo(str(adapter), scale) for adapter, scale in adapters.items()
+        ]
     try:
         return xllamacpp.Server(parameters)
     except RuntimeError as error:
