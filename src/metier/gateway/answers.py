@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -9,6 +10,8 @@ import orjson
 from metier.gateway.calls import Written
 
 DONE = b"data: [DONE]\n\n"
+# An answer is whole before its first event is sent; it is cut up so that clients show it as they show others.
+_PIECE = re.compile(r".{1,32}", re.DOTALL)
 
 
 def completion(written: Written, response_id: str, model: str, created: int, tokens: tuple[int, int]) -> bytes:
@@ -32,14 +35,11 @@ def completion(written: Written, response_id: str, model: str, created: int, tok
 def events(
     written: Written, response_id: str, model: str, created: int, tokens: tuple[int, int], *, with_usage: bool
 ) -> bytes:
-    """The same as server-sent events: the role, the answer, the finish, the usage where it was asked for, [DONE]."""
+    """The same as server-sent events: role, answer in pieces, finish, usage where it was asked for, [DONE]."""
     head = {"id": response_id, "object": "chat.completion.chunk", "created": created, "model": model}
-    answer: dict[str, Any] = {"content": written.content}
-    if written.tool_name is not None:
-        answer = {"tool_calls": [{"index": 0, **_call(written, response_id)}]}
     deltas: list[tuple[dict[str, Any], str | None]] = [
         ({"role": "assistant", "content": "" if written.tool_name is None else None}, None),
-        (answer, None),
+        *((delta, None) for delta in _deltas(written, response_id)),
         ({}, finish_reason(written)),
     ]
     # With include_usage every event has the field, null but in the last (OpenAI's API reference, stream_options).
@@ -51,6 +51,17 @@ def events(
     if with_usage:
         lines.append(_event({**head, "choices": [], "usage": _usage(tokens)}))
     return b"".join([*lines, DONE])
+
+
+def _deltas(written: Written, response_id: str) -> list[dict[str, Any]]:
+    """The answer in pieces. The first of a tool call has its name and id, the others more of its arguments."""
+    pieces = _PIECE.findall(written.text if written.tool_name is None else written.arguments or "") or [""]
+    if written.tool_name is None:
+        return [{"content": piece} for piece in pieces]
+    whole = _call(written, response_id)
+    first = {**whole, "function": {**whole["function"], "arguments": pieces[0]}}
+    calls = [first, *({"function": {"arguments": piece}} for piece in pieces[1:])]
+    return [{"tool_calls": [{"index": 0, **call}]} for call in calls]
 
 
 def finish_reason(written: Written) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
+
+from metier.artefacts.tasks import OutputKind
 
 
 class Mode(StrEnum):
@@ -43,6 +47,9 @@ class Reason(StrEnum):
     WORDING = "new_wording"
     IMAGE = "image"
     SPECIALIST_FAILED = "specialist_failed"
+    BUSY = "specialist_busy"  # no room in its queue, or no answer in time
+    ANSWER_FAILED = "answer_failed"  # what it wrote is no answer, and it says so itself
+    REDACTED = "redacted_answer"  # the answer holds a mark where the input held a secret or personal data
     AUDIT = "audit"  # a kept answer whose call went to the frontier model as well
 
 
@@ -76,15 +83,43 @@ class Written:
         return answer_text({"tool_calls": [call]}) or ""
 
 
+class Desk(Protocol):
+    """Where a specialist that writes does its work, a few answers at a time (gateway.routing.desks)."""
+
+    def submit(self, work: Callable[[], Decision], max_waiting: int) -> Future[Decision] | None:
+        """Have `work` done when its turn comes; None where `max_waiting` calls are waiting already."""
+        ...
+
+    def gave_up(self) -> None:
+        """Nobody waits any longer for an answer that was submitted; it is counted and logged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A decision that hangs on an answer still to be written: `work`, at the `desk`, gives it and never raises. Where there
+    is no room, or `timeout_s` seconds are over, it is `otherwise`."""
+
+    desk: Desk
+    work: Callable[[], Decision]
+    max_waiting: int
+    timeout_s: float
+    otherwise: Decision
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What routing says of one call.
 
     `written` is not None if and only if `route` is KEPT; then `is_audited` says that the frontier model shall be asked as
     well. Scores and ids are None where the specialist was not asked. `label` is the specialist's answer, `input` the call's
-    input as it came, `template_id` the wording it came in. `policy_id` names the certificate. `allowed`, known wherever
-    `is_audited`, is the share of wrong answers that the audit compares with: the certificate's alpha plus the audit
-    allowance.
+    input as it came, `template_id` the wording it came in; of a task whose answers are records, `label` is one as canonical
+    JSON, of one whose answers are texts the text, and `kind` says which. `failure` says why what the specialist wrote is no
+    answer (`metrics.generation`), `tokens` how many it read and wrote, where it counts them. `policy_id` names the
+    certificate. `allowed`, known wherever `is_audited`, is the share of wrong answers that the audit compares with: the
+    certificate's alpha plus the audit allowance.
+
+    `pending` is set where the specialist has to write first: then this is no decision yet.
     """
 
     route: Route
@@ -103,6 +138,10 @@ class Decision:
     is_audited: bool = False
     allowed: float | None = None
     template_id: str | None = None
+    kind: OutputKind = OutputKind.LABEL
+    failure: str | None = None
+    tokens: tuple[int, int] | None = None
+    pending: Pending | None = None
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from metier.gateway.ids import trace_ids
 from metier.gateway.parts import Call, Parts
 from metier.gateway.relay import Relay
 from metier.gateway.requests import parse
+from metier.gateway.waiting import settled
 
 _log = logging.getLogger("metier.gateway")
 
@@ -133,13 +134,15 @@ class Calls:
             )
         else:
             decision = router.decide(record.request, record.trace_id, task_hint)
+        decision = await settled(decision)
         record.decide_s = monotonic() - began
         return decision
 
     async def _answer_unseen(self, record: CallRecord, decision: Decision) -> None:
         began, loop = monotonic(), asyncio.get_running_loop()
-        record.decision = await loop.run_in_executor(
-            self._threads, self._parts.router.answer_unseen, decision, record.request
+        router = self._parts.router
+        record.decision = await settled(
+            await loop.run_in_executor(self._threads, router.answer_unseen, decision, record.request)
         )
         record.decide_s = (record.decide_s or 0.0) + monotonic() - began
 
@@ -170,7 +173,8 @@ class Calls:
         record.response = written.text
         record.finish_reason = answers.finish_reason(written)
         tokens = self._frontier.price_kept(record, record.response)
-        given = written, record.response_id, record.model or "", int(record.time), tokens
+        usage = decision.tokens or tokens
+        given = written, record.response_id, record.model or "", int(record.time), usage
         extra = [(b"x-request-id", record.trace_id.encode()), *evidence.headers(record.trace_id, decision)]
         if not record.is_stream:
             await exchange.whole(200, [JSON, *extra], answers.completion(*given))

@@ -26,14 +26,15 @@ class Router(Protocol):
     """Recognises the task, asks the specialist, applies the policy (gateway.routing)."""
 
     def decide(self, request: Mapping[str, Any], trace_id: str, task_hint: str | None = None) -> Decision:
-        """The decision for a parsed chat request; never raises, at worst it escalates. CPU-bound, safe in threads.
-        `task_hint` names the task that the caller says it is; a name that no task has is as good as none."""
+        """The decision for a parsed chat request; never raises, at worst it escalates. CPU-bound, safe in threads. It is
+        `pending` (gateway.waiting) where a specialist that writes has to be waited for. `task_hint` names the task that the
+        caller says it is; a name that no task has is as good as none."""
         ...
 
     def answer_unseen(self, decision: Decision, request: Mapping[str, Any]) -> Decision:
         """Ask the specialist for a decision whose route is SHADOW, which `decide` gives without asking: the same decision
         with label, scores, thresholds and ids filled in, and the reason for which the answer would not have been kept
-        (SHADOW where it would). Runs in a thread beside the upstream call; never raises."""
+        (SHADOW where it would). Runs in a thread beside the upstream call; never raises. It may be `pending`, too."""
         ...
 
     def is_slow(self, request: Mapping[str, Any], task_hint: str | None = None) -> bool:
@@ -41,7 +42,7 @@ class Router(Protocol):
         ...
 
     def same_answer(self, decision: Decision, reference: str) -> bool:
-        """Whether the frontier's answer gives the same label as the specialist's kept answer."""
+        """Whether the frontier's answer says what the specialist's kept answer says, as `metrics.correctness` has it."""
         ...
 
 

@@ -25,6 +25,15 @@ class ServeSettings(BaseModel):
     drain_s: float = Field(
         30.0, ge=0, description="Seconds that calls under way have to finish when the gateway stops."
     )
+    answers_at_once: int = Field(
+        4, ge=1, le=64, description="Answers that a specialist that writes works at side by side; more calls wait."
+    )
+    specialist_threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Cores a specialist that writes takes in each worker; 0: the machine's but one, among the workers.",
+    )
     cors_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call; none by default.")
     redact_pii: bool = Field(
         False, description="Take names, addresses and numbers out of traces as well as secrets (needs the 'pii' extra)."
@@ -57,6 +66,14 @@ class RouteSettings(BaseModel):
     new_wordings: Literal["escalate", "keep"] = Field(
         "escalate",
         description="Calls whose prompt means the task's but is worded anew: escalate, or let the policy decide.",
+    )
+    answer_timeout_s: float = Field(
+        20.0,
+        gt=0,
+        description="Seconds to wait for a specialist that writes, its queue included; then the call escalates.",
+    )
+    max_waiting: int = Field(
+        32, ge=0, description="Calls that may wait for a specialist that writes; further ones escalate at once."
     )
 
 

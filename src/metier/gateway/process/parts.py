@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -18,6 +19,7 @@ from metier.gateway.process.setup import JOURNAL_FOLDER, Setup
 from metier.gateway.recording.journal import Journal
 from metier.gateway.recording.recorder import MAX_CALLS, JournalRecorder
 from metier.gateway.redaction import redactor
+from metier.gateway.routing.champions import Writing
 from metier.gateway.routing.holder import RouterHolder
 from metier.gateway.routing.ledger import DatabaseLedger
 from metier.gateway.telemetry.lines import Level
@@ -33,6 +35,8 @@ _REFRESH_S = 1.0
 # Large libraries that the first call would have to wait for.
 _NEEDED_SOON = ("aiohttp", "genai_prices")
 _MIB = 1 << 20
+# A model of some hundred million parameters is read from memory no faster by more cores than these.
+_MOST_THREADS = 8
 
 
 class Worker:
@@ -50,6 +54,7 @@ class Worker:
             DatabaseLedger(setup.traffic_url),
             event=self._event,
             redacts_pii=serve.redact_pii,
+            writing=Writing(serve.answers_at_once, serve.specialist_threads or _threads(serve.workers)),
         )
         self.telemetry = open_telemetry(
             serve.log, tasks=self.router.tasks, aliases=setup.models, upstreams=setup.upstreams, redact=redact
@@ -126,3 +131,9 @@ class Worker:
 
     def _note(self, message: str, fields: Mapping[str, Any]) -> None:
         self.telemetry.event("recording", "warning", message=message, **fields)
+
+
+def _threads(n_workers: int) -> int:
+    """Cores for a specialist that writes: one is left to the event loops, and more than some do not write faster."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_MOST_THREADS, (cores - 1) // n_workers))

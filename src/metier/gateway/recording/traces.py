@@ -143,6 +143,8 @@ class LineMaker:
                 "policy": decision.policy_id,
                 "specialist": decision.specialist_id,
                 "is_audited": decision.is_audited or None,
+                "failure": decision.failure,
+                "specialist_tokens": decision.tokens,
             }
         return orjson.dumps({name: value for name, value in found.items() if value is not None}).decode()
 

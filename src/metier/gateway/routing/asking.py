@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.students import Predictor
+from metier.gateway.routing.kinds import Check
+from metier.students import Answers, Predictor
 
 _LOG = logging.getLogger(__name__)
 _LOG_EVERY_S = 60.0
@@ -20,13 +21,20 @@ _LOG_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A specialist's answer to one input; the arrays (1,) are the predictor's own, as Policy.keeps takes them."""
+    """A specialist's answer to one input; the arrays (1,) are the predictor's own, as Policy.keeps takes them.
 
-    label: str
+    `label` is None where what it wrote is no answer: `failure` says why. `read` is the input as the specialist read it,
+    `tokens` how many it read and wrote, where it counts them.
+    """
+
+    label: str | None
     score: float
     ood_score: float
     scores: NDArray[np.float64]
     ood_scores: NDArray[np.float64]
+    read: str
+    failure: str | None = None
+    tokens: tuple[int, int] | None = None
 
 
 @dataclass
@@ -54,20 +62,31 @@ class Failures:
 
 
 def ask(
-    predictor: Predictor, read: Callable[[str], str], classes: frozenset[str], text: str, failures: Failures, name: str
+    predictor: Predictor, read: Callable[[str], str], check: Check, text: str, failures: Failures, name: str
 ) -> Asked | None:
     """The specialist's answer to `text` as `read` leaves it; None, counted in `failures`, where it raises, or gives figures
-    that are no numbers or a label that is not among `classes`. `name` says in the log who failed."""
+    that are no numbers or an answer that `check` finds a fault with. `name` says in the log who failed."""
     try:
-        answers = predictor.predict([read(text)])
+        said = read(text)
+        answers = predictor.predict([said])
         label, score, ood_score = answers.labels[0], float(answers.scores[0]), float(answers.ood_scores[0])
+        failure = answers.failures[0] if answers.failures is not None else None
+        fault = check(label) if failure is None else None
+        tokens = _tokens(answers)
     except Exception as problem:  # whatever it is, the call can still be answered by the frontier model
         failures.add(f"specialist {name} raised {type(problem).__name__}")
         return None
     if not (0 <= score <= 1 and math.isfinite(ood_score)):
         failures.add(f"specialist {name} gave the score {score} and the ood score {ood_score}")
         return None
-    if label not in classes:
-        failures.add(f"specialist {name} gave a label that is not among its {len(classes)} classes")
+    if fault is not None:
+        failures.add(f"specialist {name} gave {fault}")
         return None
-    return Asked(label, score, ood_score, answers.scores, answers.ood_scores)
+    given = None if failure is not None else label
+    return Asked(given, score, ood_score, answers.gate_scores, answers.ood_scores, said, failure, tokens)
+
+
+def _tokens(answers: Answers) -> tuple[int, int] | None:
+    if answers.input_tokens is None or answers.output_tokens is None:
+        return None
+    return int(answers.input_tokens[0]), int(answers.output_tokens[0])

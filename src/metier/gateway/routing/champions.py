@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +14,17 @@ from metier.artefacts.datasets import AnswerForm, Dataset
 from metier.artefacts.manifests import Manifest
 from metier.artefacts.policies import Policy
 from metier.artefacts.specialists import Specialist
-from metier.errors import BadArtefact, NotFound
+from metier.artefacts.tasks import OutputKind
+from metier.errors import BadArtefact, MetierError, NotFound
 from metier.gateway.routing.asking import Failures
+from metier.gateway.routing.desks import WritingDesk
+from metier.gateway.routing.forms import Accept
 from metier.gateway.routing.inputs import Reader, input_reader, was_scrubbed
+from metier.gateway.routing.kinds import Check, RecordRules, answer_check, record_rules
+from metier.gateway.routing.schemas import accepts
 from metier.store.aliases import Alias
 from metier.store.folders import ArtefactStore
-from metier.students import STUDENTS, Predictor
+from metier.students import STUDENTS, LmStudent, Predictor
 
 # An answer that takes longer than this holds up the calls beside it, so it belongs in a thread.
 SLOW_S = 0.001
@@ -28,10 +34,22 @@ _SHORT_CHARS, _LONG_CHARS = 60, 3000
 
 
 @dataclass(frozen=True)
+class Writing:
+    """How specialists that write answers are run: `n_places` answers side by side, on `n_threads` cores."""
+
+    n_places: int = 4
+    n_threads: int = 1
+
+
+PLAIN_WRITING = Writing()
+
+
+@dataclass(frozen=True)
 class Champion:
     """What answers for a task. `forms` are keyed by wording (template id) and what was asked of the answer; `read` makes of
-    a live input one like those the specialist was certified on; `slow_chars` is the length of an input from which reading
-    and answering it takes longer than SLOW_S, measured when it was loaded."""
+    a live input one like those the specialist was certified on; `check` says what is wrong with an answer; `rules` are
+    those of records. `slow_chars` is the length of an input from which reading and answering it takes longer than SLOW_S,
+    measured when it was loaded. A specialist that writes has a `desk`: it answers nowhere else."""
 
     task: str
     policy_id: str
@@ -39,10 +57,13 @@ class Champion:
     audit: Manifest
     policy: Policy
     predictor: Predictor
-    classes: frozenset[str]
+    kind: OutputKind
+    check: Check
     forms: Mapping[tuple[str | None, str], AnswerForm]
     slow_chars: int
     read: Reader
+    rules: RecordRules | None = None
+    desk: WritingDesk | None = None
     failures: Failures = field(default_factory=Failures)
 
     @property
@@ -50,10 +71,46 @@ class Champion:
         """For the log: the kind of student and the specialist's id."""
         return f"{self.policy.student} {self.specialist_id}"
 
+    @property
+    def accept(self) -> Accept:
+        """Whether a text fits the JSON Schema that a request states."""
+        return accepts if self.rules is None else self.rules.accept
 
-def load_champion(store: ArtefactStore, alias: Alias, *, redacts_pii: bool = False) -> Champion:
+    def retire(self) -> None:
+        """Free the specialist once the answers that were asked of it are written; returns at once."""
+        if self.desk is not None:
+            self.desk.retire(self._free)
+
+    def end(self) -> None:
+        """Break off the answers that are being written, and free the specialist."""
+        if self.desk is not None:
+            self.desk.end(lambda: _call(self.predictor, "stop"), self._free)
+
+    def _free(self) -> None:
+        _call(self.predictor, "close")
+
+
+def _call(predictor: Predictor, name: str) -> None:
+    """Call a method that only predictors with something to free have."""
+    method = getattr(predictor, name, None)
+    if method is not None:
+        method()
+
+
+def takes_long_to_load(store: ArtefactStore, alias: Alias) -> bool:
+    """Whether the champion that an alias names has files of hundreds of megabytes; False where it cannot be told."""
+    try:
+        policy = cast(Policy, store.load(store.manifest("policy", alias.champion or "")))
+    except MetierError:
+        return False
+    return isinstance(STUDENTS.get(policy.student), LmStudent)
+
+
+def load_champion(
+    store: ArtefactStore, alias: Alias, *, redacts_pii: bool = False, writing: Writing = PLAIN_WRITING
+) -> Champion:
     """The champion that an alias names; every file is compared with its hash. `redacts_pii`: personal data is taken out of
-    what this gateway records.
+    what this gateway records; `writing`: how specialists that write are run.
 
     Raises:
         NotFound: an artefact is not there.
@@ -69,8 +126,13 @@ def load_champion(store: ArtefactStore, alias: Alias, *, redacts_pii: bool = Fal
     specialist = cast(Specialist, store.load(store.manifest("specialist", policy.specialist_id)))
     dataset_manifest = store.manifest("dataset", _input(manifest, "dataset"))
     dataset = cast(Dataset, store.load(dataset_manifest))
-    predictor = _predictor(specialist.card.student, specialist.folder)
+    student = specialist.card.student
+    predictor = _predictor(student, specialist.folder, writing)
     read = input_reader(redacts_pii=redacts_pii, is_scrubbed=was_scrubbed(dataset_manifest.settings))
+    classes = frozenset(dataset.classes) & frozenset(predictor.classes_)
+    rules = record_rules(dataset.output_schema or {}) if dataset.kind is OutputKind.FIELDS else None
+    writes = isinstance(STUDENTS[student], LmStudent)
+    failures = Failures()
     return Champion(
         task=alias.task,
         policy_id=manifest.id,
@@ -78,10 +140,15 @@ def load_champion(store: ArtefactStore, alias: Alias, *, redacts_pii: bool = Fal
         audit=store.manifest("audit", _input(dataset_manifest, "audit")),
         policy=policy,
         predictor=predictor,
-        classes=frozenset(dataset.classes) & frozenset(predictor.classes_),
+        kind=dataset.kind,
+        check=answer_check(dataset.kind, classes, rules),
         forms={(form.template_id, form.asked): form for form in dataset.forms},
-        slow_chars=slow_from(lambda text: predictor.predict([read(text)]), time.perf_counter),
+        # What is asked at a desk holds up nobody.
+        slow_chars=sys.maxsize if writes else slow_from(lambda t: predictor.predict([read(t)]), time.perf_counter),
         read=read,
+        rules=rules,
+        desk=WritingDesk(writing.n_places, f"{policy.student} {policy.specialist_id}", failures) if writes else None,
+        failures=failures,
     )
 
 
@@ -109,12 +176,15 @@ def _median_s(answer: Callable[[str], object], n_chars: int, clock: Callable[[],
     return median(taken[_WARM_UP:])
 
 
-def _predictor(student: str, folder: Path) -> Predictor:
+def _predictor(student: str, folder: Path, writing: Writing) -> Predictor:
     if student not in STUDENTS:
         raise BadArtefact(
             f"the kind of student '{student}' is not known to this version; known are {', '.join(STUDENTS)}"
         )
-    return STUDENTS[student].load(folder)
+    known = STUDENTS[student]
+    if isinstance(known, LmStudent):
+        return known.load(folder, writing.n_threads, parallel=writing.n_places)
+    return known.load(folder)
 
 
 def _input(manifest: Manifest, name: str) -> str:

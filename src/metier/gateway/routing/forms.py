@@ -1,8 +1,8 @@
-"""A label as the prompt asked for it, and whether the request's own rules accept the answer."""
+"""An answer as the prompt asked for it, and whether the request's own rules accept it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from metier.artefacts.datasets import AnswerForm
@@ -14,6 +14,8 @@ from metier.gateway.routing.schemas import accepts
 # Below this share of calls answered in one form, the frontier model has none that could be learnt.
 LEAST_SHARE = 0.9
 
+# Whether a text is JSON that fits a schema.
+Accept = Callable[[object, str], bool]
 Forms = Mapping[tuple[str | None, str], AnswerForm]
 
 
@@ -25,21 +27,22 @@ def find_form(forms: Forms, template_id: str, request: Mapping[str, Any]) -> Ans
 
 
 def write_answer(form: AnswerForm, label: str) -> Written:
-    """The label in this form."""
+    """The label, the record or the text in this form."""
     text = write_label(form, label)
     return Written(text) if form.tool_name is None else Written(None, form.tool_name, text)
 
 
-def refusal(written: Written, request: Mapping[str, Any]) -> Reason | None:
+def refusal(written: Written, request: Mapping[str, Any], accept: Accept = accepts) -> Reason | None:
     """Why the request would not take this answer: FORM where it breaks the schema, the format or the choice of tools that
     the request states, PARAMETERS where it would be cut short; None where it takes it."""
-    fits = _fits_tools(written, request) if written.tool_name is not None else _fits_content(written, request)
+    fits_way = _fits_content if written.tool_name is None else _fits_tools
+    fits = fits_way(written, request, accept)
     if not fits:
         return Reason.FORM
     return Reason.PARAMETERS if refused_by_answer(written, request) else None
 
 
-def _fits_content(written: Written, request: Mapping[str, Any]) -> bool:
+def _fits_content(written: Written, request: Mapping[str, Any], accept: Accept) -> bool:
     content = written.content
     if not content or request.get("tool_choice") not in (None, "auto", "none"):
         return False
@@ -50,14 +53,14 @@ def _fits_content(written: Written, request: Mapping[str, Any]) -> bool:
     if kind == "text":
         return True
     if kind == "json_object":
-        return accepts({"type": "object"}, content)
+        return accept({"type": "object"}, content)
     if kind == "json_schema":
         stated = wanted.get("json_schema")
-        return isinstance(stated, dict) and accepts(stated.get("schema", {}), content)
+        return isinstance(stated, dict) and accept(stated.get("schema", {}), content)
     return False
 
 
-def _fits_tools(written: Written, request: Mapping[str, Any]) -> bool:
+def _fits_tools(written: Written, request: Mapping[str, Any], accept: Accept) -> bool:
     choice, tools = request.get("tool_choice"), request.get("tools")
     if isinstance(choice, dict):
         named = choice.get("function")
@@ -71,5 +74,5 @@ def _fits_tools(written: Written, request: Mapping[str, Any]) -> bool:
         stated = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         if isinstance(stated, dict) and stated.get("name") == written.tool_name:
             schema = stated.get("parameters")
-            return accepts({"type": "object"} if schema is None else schema, written.arguments or "")
+            return accept({"type": "object"} if schema is None else schema, written.arguments or "")
     return False

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from metier.gateway.calls import Decision
+from metier.gateway.routing.champions import PLAIN_WRITING, Champion, Writing
 from metier.gateway.routing.ledger import Findings, Ledger, remember, remembered
 from metier.gateway.routing.loading import SettingsOf, load_table, with_revocations
 from metier.gateway.routing.router import TableRouter
@@ -25,6 +26,8 @@ _LOG = logging.getLogger(__name__)
 POLL_S = 1.0
 # What could not be loaded is tried again this often, and whenever an alias changes.
 RETRY_S = 30.0
+# A call that was decided by the table before asks its champion within this time; then the champion may be freed.
+SETTLED_S = 5.0
 # A database that is away longer than this is reported; the gateway goes on with the revocations it knows.
 GRACE_S = 60.0
 REVOKED_FILE = "revoked.json"
@@ -55,6 +58,7 @@ class RouterHolder:
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
         redacts_pii: bool = False,
+        writing: Writing = PLAIN_WRITING,
     ) -> None:
         self._store = store
         self._settings_of = settings_of
@@ -63,6 +67,8 @@ class RouterHolder:
         self._clock = clock
         self._seed = seed
         self._redacts_pii = redacts_pii
+        self._writing = writing
+        self._replaced: list[tuple[float, Champion]] = []
         self._aliases = AliasStore(store.root)
         self._memory = store.root / REVOKED_FILE
         self._findings = Findings(remembered(self._memory) if ledger is not None else frozenset())
@@ -103,23 +109,28 @@ class RouterHolder:
         return self._router.table
 
     def start(self) -> None:
-        """Load the table, then keep it up to date in daemon threads: a database that hangs delays no promotion. From now on
-        this process does linear algebra in one thread: calls side by side use the cores better than one small product."""
+        """Load the table, then keep it up to date in daemon threads: a database that hangs delays no promotion. Champions
+        that take long to load come after the others, which need not wait for them. From now on this process does linear
+        algebra in one thread: calls side by side use the cores better than one small product."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # comes with scikit-learn
 
         threadpool_limits(limits=1)
-        self.refresh()
+        self.reload(defers=True)
+        self.read_ledger()
         for name, look in (("aliases", self.look_at_aliases), ("ledger", self.read_ledger)):
             thread = threading.Thread(target=self._watch, args=(name, look), name=f"metier-{name}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def close(self) -> None:
-        """Stop watching; calls under way are not disturbed."""
+        """Stop watching and free the champions. Answers that specialists are writing are broken off; other calls under way
+        are not disturbed."""
         self._is_closed = True
         self._wake.set()
         for thread in self._threads:
             thread.join(_JOIN_S)
+        for champion in [*_champions(self.table), *(champion for _, champion in self._replaced)]:
+            champion.end()
         if self._ledger is not None:
             self._ledger.close()
 
@@ -128,18 +139,23 @@ class RouterHolder:
         self._is_asked_to_reload = True
         self._wake.set()
 
-    def reload(self) -> RoutingTable:
+    def reload(self, *, defers: bool = False) -> RoutingTable:
         """Load aliases, champions and audits anew beside the table in use, then put the new one in its place. What cannot
-        be loaded is reported, and its old champion goes on serving; nothing is raised for it."""
+        be loaded is reported, and its old champion goes on serving; nothing is raised for it. `defers`: leave champions
+        that take long to load to the next look."""
         with self._swap:
             fingerprint, old = self._aliases.fingerprint(), self.table
-            table = load_table(self._store, self._settings_of, old, self._seed, self._redacts_pii)
+            table = load_table(
+                self._store, self._settings_of, old, self._seed, self._redacts_pii, self._writing, defers=defers
+            )
             self._put(with_revocations(table, self._findings.revoked))
             self._fingerprint, self._loaded_at = fingerprint, self._clock()
+            in_use = {id(champion) for champion in _champions(table)}
+            self._replaced += [(self._clock(), one) for one in _champions(old) if id(one) not in in_use]
         for task, policy, previous in changes(old, table):
             self._event("champion", task=task, policy=policy, previous=previous)
         for name, fault in table.faults.items():
-            if old.faults.get(name) != fault:
+            if old.faults.get(name) != fault and name not in table.loading:
                 self._event("champion_fault", "error", task=name, problem=fault)
         return self.table
 
@@ -149,11 +165,20 @@ class RouterHolder:
         self.read_ledger()
 
     def look_at_aliases(self) -> None:
-        """Reload where an alias has changed, where it was asked for, or where a fault is due to be tried again."""
+        """Reload where an alias has changed, where it was asked for, where something was deferred, or where a fault is due
+        to be tried again; free champions that no call can ask any more."""
+        self._retire()
         is_asked, self._is_asked_to_reload = self._is_asked_to_reload, False
         is_due = bool(self.table.faults) and self._clock() - self._loaded_at >= RETRY_S
-        if is_asked or is_due or self._aliases.fingerprint() != self._fingerprint:
+        if is_asked or is_due or self.table.loading or self._aliases.fingerprint() != self._fingerprint:
             self.reload()
+
+    def _retire(self) -> None:
+        settled = self._clock() - SETTLED_S
+        for at, champion in list(self._replaced):
+            if at <= settled:
+                self._replaced.remove((at, champion))
+                champion.retire()
 
     # For others to show
 
@@ -184,7 +209,7 @@ class RouterHolder:
 
     def _watch(self, name: str, look: Callable[[], None]) -> None:
         while True:
-            self._wake.wait(POLL_S)
+            self._wake.wait(0.0 if self.table.loading else POLL_S)
             self._wake.clear()
             if self._is_closed:
                 return
@@ -228,3 +253,7 @@ class RouterHolder:
     def _put(self, table: RoutingTable) -> None:
         # One assignment: a call sees the old router or the new one.
         self._router = TableRouter(table, self._router.failures)
+
+
+def _champions(table: RoutingTable) -> list[Champion]:
+    return [route.champion for route in table.routes.values() if route.champion is not None]

@@ -33,6 +33,13 @@ def input_reader(*, redacts_pii: bool, is_scrubbed: bool) -> Reader:
     return lambda text: scrub(clean(redact(without_nul(text))))
 
 
+def holds_marks(answer: str, read: str, text: str) -> bool:
+    """Whether an answer holds a mark of something that was taken out of the input: `read` is what was left of `text`. The
+    client would get the mark in place of what stands in its own input."""
+    marks = (_SECRET_MARK, *_PERSONAL_MARKS)
+    return any(mark in answer and read.count(mark) > text.count(mark) for mark in marks)
+
+
 def prompt_redactor(templates: Iterable[Template], *, redacts_pii: bool) -> Redactor | None:
     """What must be taken out of a prompt before it is compared with templates that were mined from redacted traces; None
     where nothing was taken out of their constant text, so that prompts can be compared as they come."""

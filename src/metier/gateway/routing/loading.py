@@ -10,7 +10,7 @@ from metier.artefacts.manifests import Manifest
 from metier.artefacts.tasks import Audit
 from metier.errors import MetierError, MissingExtra
 from metier.gateway.redaction import Redactor
-from metier.gateway.routing.champions import Champion, load_champion
+from metier.gateway.routing.champions import PLAIN_WRITING, Champion, Writing, load_champion, takes_long_to_load
 from metier.gateway.routing.inputs import prompt_redactor
 from metier.gateway.routing.table import AuditRecogniser, RoutingTable, TaskRoute, task_route
 from metier.gateway.settings import RouteSettings
@@ -38,6 +38,9 @@ def load_table(
     old: RoutingTable | None = None,
     seed: int = 0,
     redacts_pii: bool = False,
+    writing: Writing = PLAIN_WRITING,
+    *,
+    defers: bool = False,
 ) -> RoutingTable:
     """The routing table of a project as it is on disk now.
 
@@ -48,13 +51,29 @@ def load_table(
         seed: draws the sample on which recognition tells tasks of one prompt apart.
         redacts_pii: personal data is taken out of what this gateway records, so that prompts and inputs are compared with
             what is left of others.
+        writing: how specialists that write are run.
+        defers: leave out new champions that take long to load; they are named in `loading`, to be loaded next.
 
     Returns:
         a table whose `faults` say what could not be loaded and why. Nothing is raised for what lies on disk.
     """
     old = old or RoutingTable()
     faults: dict[str, str] = {}
-    champions = _champions(store, old, faults, redacts_pii)
+    loading: set[str] = set()
+
+    def load(alias: Alias, before: Champion | None) -> Champion | None:
+        if defers and takes_long_to_load(store, alias):
+            loading.add(alias.task)
+            faults[alias.task] = _kept(f"champion {alias.champion} is being loaded.", before)
+            return before
+        try:
+            return load_champion(store, alias, redacts_pii=redacts_pii, writing=writing)
+        except Exception as problem:  # whatever lies on disk, the other tasks must be served
+            what = str(problem) if isinstance(problem, MetierError) else f"{type(problem).__name__}: {problem}"
+            faults[alias.task] = _kept(f"champion {alias.champion} cannot be loaded: {what}", before)
+            return before
+
+    champions = _champions(store, old, faults, load)
     audits = _recognisers(store, champions, old, faults, seed)
     names = {name for known in audits for name in known.tasks} | set(champions)
     routes: dict[str, TaskRoute] = {
@@ -70,7 +89,7 @@ def load_table(
         for known in audits
     )
     redact = _prompt_redactor(audits, redacts_pii, faults)
-    return RoutingTable(recognisers, routes, faults, old.revoked, redact)
+    return RoutingTable(recognisers, routes, faults, old.revoked, frozenset(loading), redact)
 
 
 def _prompt_redactor(audits: Iterable[_Known], redacts_pii: bool, faults: dict[str, str]) -> Redactor | None:
@@ -83,7 +102,10 @@ def _prompt_redactor(audits: Iterable[_Known], redacts_pii: bool, faults: dict[s
 
 
 def _champions(
-    store: ArtefactStore, old: RoutingTable, faults: dict[str, str], redacts_pii: bool
+    store: ArtefactStore,
+    old: RoutingTable,
+    faults: dict[str, str],
+    load: Callable[[Alias, Champion | None], Champion | None],
 ) -> dict[str, Champion]:
     serving = {task: route.champion for task, route in old.routes.items() if route.champion is not None}
     found: dict[str, Champion] = {}
@@ -92,7 +114,7 @@ def _champions(
         if alias is not None and alias.champion is None:
             continue
         if alias is not None and (before is None or before.policy_id != alias.champion):
-            before = _loaded(store, alias, before, faults, redacts_pii)
+            before = load(alias, before)
         if before is not None:
             found[task] = before
     return found
@@ -113,17 +135,6 @@ def _aliases(
             yield task, None
         else:
             yield alias.task, alias
-
-
-def _loaded(
-    store: ArtefactStore, alias: Alias, before: Champion | None, faults: dict[str, str], redacts_pii: bool
-) -> Champion | None:
-    try:
-        return load_champion(store, alias, redacts_pii=redacts_pii)
-    except Exception as problem:  # whatever lies on disk, the other tasks must be served
-        what = str(problem) if isinstance(problem, MetierError) else f"{type(problem).__name__}: {problem}"
-        faults[alias.task] = _kept(f"champion {alias.champion} cannot be loaded: {what}", before)
-        return before
 
 
 def _kept(fault: str, before: Champion | None) -> str:

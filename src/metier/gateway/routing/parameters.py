@@ -1,4 +1,4 @@
-"""Which demands of a request a specialist can honour: a label, written once, as the prompt asked for it."""
+"""Which demands of a request a specialist can honour: an answer, written once, as the prompt asked for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from metier.artefacts.tasks import OutputKind
 from metier.gateway.calls import Written
 
 # What cannot change which label is right nor how it is written: addressing, sampling, book-keeping, effort. A new field
@@ -60,15 +61,22 @@ HARMLESS_VALUES: dict[str, Callable[[Any], bool]] = {
     "store": _is_absent,
 }
 
+# Fields that change what a text says, with the values that do not: how long it shall be.
+_OF_TEXTS: dict[str, tuple[str | None, ...]] = {"verbosity": (None, "medium")}
+
 # A run of letters or digits of a common word is a token or two; this reads a token in every three characters of a run, in
 # every other sign and in every character beyond Latin-1, so it counts too many rather than too few.
 _TOKEN = re.compile(r"[A-Za-z0-9\u00c0-\u00ff]{1,3}|[^\sA-Za-z0-9\u00c0-\u00ff]|\s+")
 _CALL_TOKENS = 10  # the name's own and the envelope of a tool call
 
 
-def refused_parameter(request: Mapping[str, Any]) -> str | None:
+def refused_parameter(request: Mapping[str, Any], kind: OutputKind = OutputKind.LABEL) -> str | None:
     """The first field of a chat request that a specialist cannot honour, whatever it answers; None where it can all."""
     for name, value in request.items():
+        if name in _OF_TEXTS and kind is OutputKind.TEXT:
+            if value not in _OF_TEXTS[name]:
+                return name
+            continue
         if name in HARMLESS or name in OF_THE_ANSWER:
             continue
         is_harmless = HARMLESS_VALUES.get(name)

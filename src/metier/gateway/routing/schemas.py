@@ -12,6 +12,8 @@ import orjson
 _MAX_SCHEMA_BYTES = 64 * 1024
 _REMEMBERED_SCHEMAS = 256
 _REMEMBERED_ANSWERS = 1024
+# Labels come again and again; records and texts do not, and would fill the memory.
+_REMEMBERED_CHARS = 256
 # A regular expression can be written so that one short text keeps it busy for years.
 _REFUSED_KEYWORDS: dict[str, type] = {"pattern": str, "patternProperties": dict}
 _MAX_DEPTH = 64
@@ -41,6 +43,8 @@ class _Checker:
         found = self.known.get(text)
         if found is None:
             found = self._check(text)
+            if len(text) > _REMEMBERED_CHARS:
+                return found
             if len(self.known) >= _REMEMBERED_ANSWERS:
                 self.known.clear()
             self.known[text] = found

@@ -27,6 +27,8 @@ class TaskRoute:
     audit_share: float
     audit_allowance: float
     keeps_new_wordings: bool
+    max_waiting: int
+    answer_timeout_s: float
     champion: Champion | None = None
 
     @property
@@ -45,6 +47,8 @@ def task_route(task: str, settings: RouteSettings, champion: Champion | None) ->
         audit_share=settings.audit_share,
         audit_allowance=settings.audit_allowance,
         keeps_new_wordings=settings.new_wordings == "keep",
+        max_waiting=settings.max_waiting,
+        answer_timeout_s=settings.answer_timeout_s,
         champion=champion,
     )
 
@@ -71,13 +75,15 @@ class Glance:
 @dataclass(frozen=True)
 class RoutingTable:
     """`recognisers` are those of the champions' audits, newest first, and that of the newest audit. `faults` says by task,
-    in words, what could not be loaded; a champion that was serving before goes on serving. `revoked` holds policy ids.
+    in words, what could not be loaded; a champion that was serving before goes on serving. Those in `loading` are tasks
+    whose new champion takes its time to load. `revoked` holds policy ids.
     `redact` is what prompts must go through to be compared with templates of redacted traces; None where none is needed."""
 
     recognisers: tuple[AuditRecogniser, ...] = ()
     routes: Mapping[str, TaskRoute] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     revoked: frozenset[str] = frozenset()
+    loading: frozenset[str] = frozenset()
     redact: Redactor | None = None
 
     def recognise(self, messages: object, model: object, task_hint: str | None = None) -> Recognised | None:
