@@ -7,6 +7,7 @@ wide heads. Long ones: sequence by sequence through torch's attention, whose mem
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def view_of(bounds: tuple[int, ...], window: int | None, rows: Tensor | None, de
     n = bounds[-1]
     if n > PLAIN_TOKENS:
         return View(bounds, window, None, rows)
-    lengths = torch.tensor([end - begin for begin, end in zip(bounds, bounds[1:], strict=False)], device=device)
+    lengths = torch.tensor([end - begin for begin, end in pairwise(bounds)], device=device)
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
     place = torch.arange(n, device=device)
     query, of = (place, owner) if rows is None else (place[rows], owner[rows])
@@ -74,7 +75,7 @@ def attend_backward(dout: Tensor, saved: tuple[Tensor, ...], scale: float, view:
 
 def _by_sequence(q: Tensor, k: Tensor, v: Tensor, scale: float, view: View) -> Tensor:
     parts = []
-    for begin, end in zip(view.bounds, view.bounds[1:], strict=False):
+    for begin, end in pairwise(view.bounds):
         places = torch.arange(begin, end, device=q.device) if view.rows is None else view.rows
         if view.rows is None:
             mine = slice(begin, end)

@@ -13,7 +13,7 @@ from metier.students.lm.tuning import kernels
 from metier.students.lm.tuning.attention import View, attend, attend_backward
 from metier.students.lm.tuning.shapes import Shape
 
-# Takes the name of a matrix, the gradient of what it gave (n, out), what it was given (n, in), and which of its rows it was.
+# Takes a matrix by name, the gradient of what it gave (n, out), what it was given (n, in), and which rows of it gave.
 Collect = Callable[[str, Tensor, Tensor, slice], None]
 ALL = slice(None)
 
@@ -95,8 +95,8 @@ def forward(
     k_flat, v_flat = kv_flat.chunk(2, dim=-1)
     q, queries = _heads(q_flat, layer, shape, turn if rows is None else turn.at(rows), is_query=True)
     k, keys = _heads(k_flat, layer, shape, turn, is_query=False)
-    v = v_flat.unflatten(-1, (shape.kv_heads, -1)).transpose(0, 1)
-    q = q.unflatten(0, (shape.kv_heads, -1))
+    v = _split(v_flat, shape.head_dim).transpose(0, 1)
+    q = q.view(shape.kv_heads, -1, *q.shape[1:])
     attention, attended = attend(q, k, v.contiguous(), shape.scale, view)
     merged = attention.flatten(0, 1).transpose(0, 1).flatten(1)
     out = linear(merged, layer.out)
@@ -127,11 +127,11 @@ def backward(
     )
     d_out = _add_backward(d_middle, saved.out, layer.attention_post_norm, saved.out_inverse, dtype)
     collect("out", d_out, saved.merged, ALL)
-    d_merged = (d_out @ layer.out).unflatten(-1, (shape.kv_heads, -1, shape.head_dim)).permute(1, 2, 0, 3)
+    d_merged = (d_out @ layer.out).view(len(d_out), shape.kv_heads, -1, shape.head_dim).permute(1, 2, 0, 3)
     dq, dk, dv = attend_backward(d_merged, saved.attended, shape.scale, view)
     query_turn = turn if rows is None else turn.at(rows)
-    dq_flat = _heads_backward(dq.flatten(0, 1), saved.queries, layer, shape, query_turn, is_query=True)
-    dk_flat = _heads_backward(dk, saved.keys, layer, shape, turn, is_query=False)
+    dq_flat = _heads_backward(dq.flatten(0, 1), saved.queries, layer, query_turn, is_query=True)
+    dk_flat = _heads_backward(dk, saved.keys, layer, turn, is_query=False)
     dv_flat = dv.transpose(0, 1).flatten(1)
     n_query = shape.heads * shape.head_dim
     if rows is None:
@@ -153,7 +153,7 @@ def backward(
 
 def _heads(flat: Tensor, layer: Layer, shape: Shape, turn: Turn, is_query: bool) -> tuple[Tensor, _Projected]:
     """(n, h d) as projected -> (h, n, d), normalised where the layer does so, and turned to its positions."""
-    raw = flat.unflatten(-1, (-1, shape.head_dim))
+    raw = _split(flat, shape.head_dim)
     if layer.head_norms is None:
         turned = kernels.rotate(raw.float(), turn.cos, turn.sin)
         return turned.transpose(0, 1).to(flat.dtype, memory_format=torch.contiguous_format), _Projected(None, None)
@@ -163,15 +163,18 @@ def _heads(flat: Tensor, layer: Layer, shape: Shape, turn: Turn, is_query: bool)
     return turned.transpose(0, 1).to(flat.dtype, memory_format=torch.contiguous_format), _Projected(raw, inverse)
 
 
-def _heads_backward(
-    gradient: Tensor, projected: _Projected, layer: Layer, shape: Shape, turn: Turn, is_query: bool
-) -> Tensor:
+def _heads_backward(gradient: Tensor, projected: _Projected, layer: Layer, turn: Turn, is_query: bool) -> Tensor:
     """(h, n, d) -> (n, h d)."""
     turned = kernels.rotate(gradient.transpose(0, 1).float(), turn.cos, -turn.sin)
     if projected.raw is None or projected.inverse is None or layer.head_norms is None:
         return turned.flatten(1).to(gradient.dtype)
     weight = _head_norm(layer.head_norms, is_query)
     return kernels.norm_backward(turned, projected.raw, weight, projected.inverse).flatten(1).to(gradient.dtype)
+
+
+def _split(flat: Tensor, head_dim: int) -> Tensor:
+    """(n, h d) -> (n, h, d)."""
+    return flat.reshape(len(flat), -1, head_dim)
 
 
 def _head_norm(head_norms: Tensor, is_query: bool) -> Tensor:

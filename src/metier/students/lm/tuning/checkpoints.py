@@ -19,7 +19,7 @@ from metier.errors import TrainingFailed
 
 STATE = "state.safetensors"
 BEST = "best.safetensors"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -29,7 +29,9 @@ def room(folder: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as problem:
         number = problem.errno if isinstance(problem, OSError) else None
-        if number not in _FULL and not any(words in str(problem) for words in ("No space left", "quota exceeded")):
+        if number not in _FULL and not any(
+            words in str(problem) for words in ("No space left", "quota exceeded", "File too large")
+        ):
             raise
         free_mib = shutil.disk_usage(folder).free / 2**20
         raise TrainingFailed(

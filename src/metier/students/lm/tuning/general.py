@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ class GeneralEngine:
         from transformers import AutoModelForCausalLM
 
         self._plan, self._device, self._dtype = plan, device, dtype
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model.to(device)
         model.config.use_cache = False
         names = [name for name, parameter in model.named_parameters() if parameter.ndim == 2 and _LAYER.search(name)]
         if not names:
@@ -51,16 +53,22 @@ class GeneralEngine:
 
         torch.manual_seed(self._plan.seed)
         targets = [name.removesuffix(".weight") for name in tuned if name.endswith(".weight")]
-        config = LoraConfig(
-            r=self._plan.rank, lora_alpha=self._plan.alpha, target_modules=targets, task_type="CAUSAL_LM"
-        )
-        return get_peft_model(model, config)
+        asked: dict[str, Any] = {"r": self._plan.rank, "lora_alpha": self._plan.alpha, "target_modules": targets}
+        config = LoraConfig(task_type="CAUSAL_LM", **asked)
+        with warnings.catch_warnings():
+            # peft asks transformers for a property under a name that transformers is about to drop.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            return get_peft_model(model, config)
 
     def prepare(self, train: Sequence[Encoded], tune: Sequence[Encoded], progress: Progress) -> None:
         """Nothing is computed beforehand."""
 
     def gradients(
-        self, train: Sequence[Encoded], examples: Sequence[int], micro_tokens: int, soft: SoftLabels | None
+        self,
+        train: Sequence[Encoded],
+        examples: Sequence[int],
+        micro_tokens: int,  # noqa: ARG002  (a sequence at a time is the least)
+        soft: SoftLabels | None,
     ) -> tuple[float, dict[str, Tensor]]:
         self._model.zero_grad(set_to_none=True)
         loss = 0.0
@@ -77,7 +85,7 @@ class GeneralEngine:
         return loss
 
     @torch.no_grad()
-    def losses(self, encoded: Sequence[Encoded], micro_tokens: int) -> float:
+    def losses(self, encoded: Sequence[Encoded], micro_tokens: int) -> float:  # noqa: ARG002
         total = 0.0
         for i in range(len(encoded)):
             one = pack(encoded, [i])

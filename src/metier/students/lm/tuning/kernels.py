@@ -13,7 +13,8 @@ def norm(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> tuple[Ten
     """RMSNorm (Zhang & Sennrich, 2019, eq. 4) of the last dimension: x (n, d) -> (n, d) in `dtype`, and the inverse
     root mean squares (n, 1) that its derivative needs."""
     inverse = _inverse(x, eps)
-    return (x * inverse).mul_(weight).to(dtype), inverse
+    y: Tensor = (x * inverse).mul_(weight).to(dtype)
+    return y, inverse
 
 
 def norm_backward(dy: Tensor, x: Tensor, weight: Tensor, inverse: Tensor) -> Tensor:
@@ -24,7 +25,7 @@ def norm_backward(dy: Tensor, x: Tensor, weight: Tensor, inverse: Tensor) -> Ten
 
 
 def _inverse(x: Tensor, eps: float) -> Tensor:
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     return length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
@@ -69,4 +70,5 @@ def probabilities(scores: Tensor, scale: float, mask: Tensor) -> Tensor:
 
 def probabilities_backward(dp: Tensor, p: Tensor, scale: float) -> Tensor:
     """The gradient by the scores."""
-    return torch.ops.aten._softmax_backward_data(dp, p, -1, p.dtype).mul_(scale)
+    gradient: Tensor = torch.ops.aten._softmax_backward_data(dp, p, -1, p.dtype)
+    return gradient.mul_(scale)

@@ -21,7 +21,6 @@ from metier.students.lm.tuning.packs import answer_tokens, steps_of, steps_per_e
 from metier.students.lm.tuning.plan import SoftLabels, TuningPlan
 
 _MOST_ROLLBACKS = 3
-_LEAST_MICRO_TOKENS = 16
 
 
 @dataclass
@@ -67,6 +66,9 @@ class Run:
     def train(self, progress: Progress) -> State:
         """Go on from the last checkpoint to the end, and leave the best state in the engine."""
         self._load()
+        begun = time.perf_counter()
+        self._engine.prepare(self._material.train, self._material.tune, progress)
+        self.state.learning_s += time.perf_counter() - begun
         while self.state.step < self._total and not self._has_stalled():
             epoch, place = divmod(self.state.step, self._steps)
             examples = steps_of(self._material.train, self._plan.step_tokens, self._plan.seed, epoch)[place]
@@ -133,7 +135,7 @@ class Run:
             raise problem
         longest = max(len(one.ids) for split in (self._material.train, self._material.tune) for one in split)
         halved = min(self.state.micro_tokens, 2 * longest) // 2
-        if halved < _LEAST_MICRO_TOKENS or self.state.micro_tokens < longest:
+        if self.state.micro_tokens < longest:
             raise TrainingFailed(
                 f"Out of memory at step {self.state.step} with one example of up to {longest} tokens at a time: tune fewer "
                 "layers, use method 'lora' or fewer threads, or leave out the longest examples."

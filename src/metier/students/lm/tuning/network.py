@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ class Reading:
         shape = self._network.shape
         is_top = layer == shape.n_layers - 1
         window = shape.windows[layer]
-        longest = max(end - begin for begin, end in zip(self._pack.bounds, self._pack.bounds[1:], strict=False))
+        longest = max(end - begin for begin, end in pairwise(self._pack.bounds))
         key = (None if window is None or longest <= window else window, is_top)
         if key not in self._views:
             rows = self.rows if is_top else None

@@ -23,8 +23,8 @@ class Pack:
     """Whole sequences laid end to end; none of them sees another.
 
     ids (n,) token ids, the last token of every sequence left out (nothing follows it); positions (n,) count from 0 in
-    each sequence; bounds (s + 1,) where sequences begin and end, after the examples one of filler; rows (a,) the places whose next token is an answer's;
-    targets (a,) those tokens. `examples` are the places in the split of those that are in it.
+    each sequence; bounds (s + 1,) where sequences begin and end, after the examples one of filler; rows (a,) the places
+    whose next token is an answer's; targets (a,) those tokens. `examples` are the places in the split of those in it.
     """
 
     ids: IntArray

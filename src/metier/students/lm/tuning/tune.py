@@ -70,7 +70,6 @@ def tune(
     check_all(folder, train, tune)
     reset_peak(device)
     with ranks.joined(device), _engine(folder, (*train, *tune), plan, dtype, device) as engine:
-        engine.prepare(train, tune, progress)
         micro_tokens = plan.micro_tokens or _MICRO_TOKENS.get(device.type, 512)
         run = Run(engine, Material(train, tune, soft), plan, work, full_recipe, micro_tokens)
         state = run.train(progress)
@@ -100,7 +99,8 @@ def load_model(folder: Path, precision: Precision = "auto", device: str = "auto"
     except ModuleNotFoundError as problem:
         raise MissingExtra("train", "Computing with a language model") from problem
     where = device_of(device)
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(precision, where)).to(where).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(precision, where))
+    return model.to(where).eval()
 
 
 def device_of(name: str) -> torch.device:
