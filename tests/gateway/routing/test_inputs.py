@@ -46,6 +46,7 @@ def example_of(request: dict[str, Any], template: Template) -> str:
 @example(f"my key {KEY} is refused")
 @example('{"password": "kT9x!pQ2"} "quoted" \\ and more')
 @example("a nul \x00 within")
+@example("THE NORTH SHOP\r\n\tNo 12, Jalan Sri\n\n  total   RM 9.00 \r\n")
 def test_a_live_input_is_read_as_an_example(text: str) -> None:
     prompt = prompt_of(asked(text)["messages"])
     assert prompt is not None

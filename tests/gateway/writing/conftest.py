@@ -1,0 +1,120 @@
+"""A task whose answers are records, and a language model of some thousand random parameters that writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.gateway.routing.conftest import (
+    TASK,
+    TEMPLATE,
+    Shop,
+    a_dataset,
+    a_form,
+    an_audit,
+    clock,
+)
+from tests.students.lm.conftest import tiny_model
+
+from metier.artefacts.datasets import JsonStyle
+from metier.artefacts.estimates import not_scored
+from metier.artefacts.specialists import Card, Specialist
+from metier.artefacts.tasks import OutputKind
+from metier.store.folders import ArtefactStore, Recipe
+from metier.students.base import FitSummary
+from metier.students.exports import write_arrays, write_meta
+
+__all__ = ["TASK", "TEMPLATE", "tiny_model"]
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "shop": {"enum": ["north", "south"]},
+        "total": {"type": "string", "pattern": "^[1-9]\\.[0-9]{2}$"},
+        "note": {"type": ["string", "null"], "maxLength": 3},
+    },
+    "required": ["shop", "total"],
+    "additionalProperties": False,
+}
+# A newer program of the client, which wants to know more.
+WIDER = {**SCHEMA, "properties": {**SCHEMA["properties"], "tax": {"type": "string"}}}
+TOOL = {"type": "function", "function": {"name": "file_receipt", "parameters": SCHEMA}}
+RECEIPT = "THE NORTH SHOP\r\n\tNo 12, Jalan Sri\n\n  total   RM 9.00\n"
+INDENTED = JsonStyle(indent="  ", item_separator=",", keys=("total", "shop", "note"), absent=(("note", "null"),))
+COMPACT = JsonStyle(item_separator=",", key_separator=":", keys=("total", "shop", "note"))
+
+
+def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "r", "strict": True, "schema": schema}}}
+
+
+FORMS = (
+    a_form(prefix="```json\n", suffix="\n```", json_style=INDENTED),
+    a_form(json_schema(SCHEMA), json_style=COMPACT),
+    a_form(json_schema(WIDER), json_style=COMPACT),
+    a_form({"tools": [TOOL]}, tool_name="file_receipt", json_style=COMPACT),
+)
+
+
+def write_model(folder: Path, model: Path) -> None:
+    """A folder as the student `lm` leaves it, without a training."""
+    from metier.students.lm.exporting import write_gguf
+    from metier.students.lm.foreignness import fit_character_model
+    from metier.students.lm.parts import PromptForm
+    from metier.students.lm.prompts import form_to_json
+    from metier.students.lm.scores import FEATURES, AnswerScore
+
+    (folder / "builds").mkdir(parents=True)
+    write_gguf(model, folder / "builds" / "q8_0.gguf", "q8_0")
+    write_arrays(folder / "foreignness.npz", fit_character_model([RECEIPT, "The south shop, total 1.25"]).arrays())
+    none = (0.0,) * len(FEATURES)
+    summary = FitSummary("lm", "tiny", "none", 2, 0, (), math.nan, 0.0, 1, (), "q8_0", "", 0, {})
+    write_meta(
+        folder,
+        ["builds/q8_0.gguf", "foreignness.npz"],
+        "recipe",
+        summary,
+        kind="fields",
+        output_schema=SCHEMA,
+        form=form_to_json(PromptForm("", "\n", "<|im_end|>", True)),
+        n_context=384,
+        max_output_tokens=128,
+        served="builds/q8_0.gguf",
+        score=asdict(AnswerScore(5.0, none, none, (1.0,) * len(FEATURES))),
+    )
+
+
+@pytest.fixture(scope="session")
+def receipts(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The store: an audit, a dataset of records with four forms, the specialist, and a policy that keeps everything."""
+    pytest.importorskip("torch", reason="needs the [train] extra")
+    pytest.importorskip("xllamacpp", reason="needs the [lm] extra")
+    store, versions = ArtefactStore(tmp_path_factory.mktemp("receipts")), {"metier": "1"}
+
+    def put(kind: str, inputs: dict[str, str], make: Callable[[Path], Any]) -> str:
+        recipe = Recipe(kind, None if kind == "audit" else TASK, inputs, {"student": "lm"}, 0, versions)
+        return store.produce(recipe, make, clock=clock).manifest.id
+
+    def specialist(place: Path) -> Specialist:
+        write_model(place / "folder", tiny_model("llama"))
+        card = Card("lm", "task-1", TASK, (), "tiny", "", 2, 0, "q8_0", "", 0, 0.0, not_scored(), {})
+        return Specialist(dataclasses.replace(card, kind=OutputKind.FIELDS), None, place / "folder")
+
+    dataset = dataclasses.replace(a_dataset(FORMS), kind=OutputKind.FIELDS, classes=(), output_schema=SCHEMA)
+    audit_id = put("audit", {"traffic": "x"}, lambda _: an_audit())
+    dataset_id = put("dataset", {"audit": audit_id}, lambda _: dataset)
+    specialist_id = put("specialist", {"dataset": dataset_id}, specialist)
+    shop = Shop(store, audit_id, dataset_id, specialist_id, "")
+    shop.policy_id = shop.policy(student="lm")
+    shop.aliases.promote(TASK, shop.policy_id, clock())
+    return shop
+
+
+def record_of(text: str) -> Any:
+    return json.loads(text.removeprefix("```json\n").removesuffix("\n```"))
