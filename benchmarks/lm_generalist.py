@@ -69,7 +69,7 @@ def settings(model: Path, shots: int) -> GeneralistSettings:
         path=str(model),
         model=lm_mentor.NAME,
         shots=shots,
-        threads=os.cpu_count() or 1,
+        threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         max_output_tokens=MAX_OUTPUT_TOKENS,
         context_tokens=CONTEXT_TOKENS,
     )

@@ -123,6 +123,12 @@ def test_from_a_file_to_a_report_and_answers(tmp_path: Path, metier: Metier) -> 
     assert policy.id in shown
     assert policy.inputs["specialist"][:6] in shown
 
+    assert "skipped" in metier("evaluate", "intents", "--inspect", "logs").stdout
+    logs = {path.stem.split("_")[-1]: json.loads(path.read_text()) for path in (tmp_path / "logs").glob("*.json")}
+    assert len(logs) == 2
+    assert "linear" in logs
+    assert all(log["version"] == 2 and log["samples"] for log in logs.values())
+
 
 def test_changed_settings_run_again_only_what_depends_on_them(tmp_path: Path, metier: Metier) -> None:
     write_records(tmp_path / "intents.csv", 600)

@@ -15,6 +15,7 @@ from metier.artefacts.datasets import Dataset
 from metier.artefacts.reports import Report
 from metier.calibrate import CalibrateSettings
 from metier.cli import stages
+from metier.cli.inspecting import write_inspect_logs
 from metier.cli.options import with_settings
 from metier.cli.session import Session, session
 from metier.cli.terminal import err, out
@@ -45,6 +46,10 @@ OodOption = Annotated[
     Path | None, typer.Option(help="File of inputs that do not belong to the task (text lines, JSONL or CSV).")
 ]
 
+InspectOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write the run as Inspect logs into this folder too, one a candidate."),
+]
 LicenceOption = Annotated[
     str | None,
     typer.Option(metavar="A,B,…", help="Licences of language models that you have read and accept (see metier train)."),
@@ -66,10 +71,14 @@ def train_command(task: TaskArgument, *, given: Given, lm: Given) -> None:
 
 
 @with_settings(EvaluateSettings, GeneralistSettings)
-def evaluate_command(task: TaskArgument, *, given: Given) -> None:
+def evaluate_command(task: TaskArgument, *, inspect: InspectOption = None, given: Given) -> None:
     """Every specialist and the generalist side by side on the same test items, with verdicts."""
     with session(Path.cwd(), err) as at:
-        _print(stages.evaluate_stage(at, task, *_parted(given)))
+        stored = stages.evaluate_stage(at, task, *_parted(given))
+        _print(stored)
+        if inspect is not None:
+            for path in write_inspect_logs(at, stored, inspect):
+                out.print(f"Inspect log: {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 @with_settings(CalibrateSettings)

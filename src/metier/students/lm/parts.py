@@ -128,7 +128,8 @@ class Prompt(str):
         self.start, self.stop = len(prefix), len(prefix) + len(text)
         return self
 
-    def __getnewargs__(self) -> tuple[str, str, str]:
+    # A copy and a pickle are made from the three parts; typeshed knows only those of str.
+    def __getnewargs__(self) -> tuple[str, str, str]:  # type: ignore[override]
         return self[: self.start], self[self.start : self.stop], self[self.stop :]
 
 
