@@ -24,6 +24,7 @@ from metier.students.lm.parts import Base, Generated
 from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking, features_of, label_logits
 from metier.students.lm.scores import AnswerScore, BoolArray, agreement_is_measurable, choose_answer_score
+from metier.students.lm.standing import SHARED, Standing, open_build, write_shared
 from metier.students.lm.training import Job
 
 BUILDS_FOLDER = "builds"
@@ -51,18 +52,22 @@ def file_of(build: str) -> str:
     return f"{BUILDS_FOLDER}/{build}.gguf"
 
 
-def make_builds(job: Job, base: Base, asking: Asking, model: Path) -> Built:
-    """Write every build of the model, compare its answers with the model's own, and choose the one that answers.
+def make_builds(job: Job, base: Base, asking: Asking, model: Path, standing: Standing) -> Built:
+    """Write every build of the model, compare its answers with the model's own, and choose the one that answers. `standing`
+    says what the model is made of, for the build that shares its base.
 
     Raises ExportFailed where every build that may be chosen loses more right answers than the declared margin.
     """
     about = About(licence=base.licence, base_model=base.name, description="A specialist made with metier.")
     sizes = []
-    for done, build in enumerate(QUANTISATIONS):
-        job.progress("Writing builds", done, len(QUANTISATIONS))
-        facts = job.phases.once(f"build-{build}", partial(_write, model, build, about))
+    writes = {build: partial(_write, model, build, about) for build in QUANTISATIONS}
+    if job.settings.quantisation == SHARED:
+        writes[SHARED] = partial(write_shared, standing, about)
+    for done, (build, write) in enumerate(writes.items()):
+        job.progress("Writing builds", done, len(writes))
+        facts = job.phases.once(f"build-{build}", write)
         sizes.append((build, int(facts["size"])))
-    job.progress("Writing builds", len(QUANTISATIONS), len(QUANTISATIONS))
+    job.progress("Writing builds", len(writes), len(writes))
     facts = job.phases.once("parity", lambda _: _compare(job, asking, model))
     return Built(tuple(sizes), facts["served"], facts["reason"], facts["parity"])
 
@@ -88,7 +93,7 @@ def _compare(job: Job, asking: Asking, model: Path) -> Facts:
     found = []
     for done, name in enumerate(names, start=1):
         job.progress("Comparing builds", done, len(names) + 1)
-        with LlamaEngine(built_path(job, name), n_context=job.n_context, parallel=PARALLEL) as engine:
+        with open_build(built_path(job, name), job.n_context, PARALLEL) as engine:
             theirs = asking.write(engine, tune.inputs)
         _check_reading(coder_for(model, asking.form).prompts(tune.inputs), theirs, name)
         same = compare_answers(
@@ -136,7 +141,7 @@ def fit_scoring(job: Job, asking: Asking, served: str) -> Scoring:
     def make(_: Path) -> Facts:
         foreignness = fit_character_model(job.train.inputs)
         write_arrays(path, foreignness.arrays())
-        with LlamaEngine(built_path(job, served), n_context=job.n_context, parallel=PARALLEL) as engine:
+        with open_build(built_path(job, served), job.n_context, PARALLEL) as engine:
             return _fit(job, asking, engine, foreignness)
 
     facts = job.phases.once("scoring", make)

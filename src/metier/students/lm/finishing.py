@@ -28,6 +28,7 @@ from metier.students.lm.building import (
 from metier.students.lm.learning import Learnt
 from metier.students.lm.predictor import LmPredictor, asking_of
 from metier.students.lm.prompts import form_from_json, form_to_json
+from metier.students.lm.standing import Standing, adapters_beside
 from metier.students.lm.training import Job
 
 _PACKAGES = ("torch", "transformers", "peft", "gguf", "xllamacpp", "tokenizers", "safetensors", "numpy")
@@ -40,7 +41,9 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
     """Export the model with all its builds into `folder`, fit the score, write meta.json last."""
     from metier.students.lm.exporting import copy_adapter
 
-    built = make_builds(job, learnt.base, learnt.asking, learnt.folder)
+    tuned = tuple(one for one in (learnt.tuned.adapter, learnt.preference_adapter) if one is not None)
+    standing = Standing(learnt.trimmed.folder, tuned)
+    built = make_builds(job, learnt.base, learnt.asking, learnt.folder, standing)
     scoring = fit_scoring(job, learnt.asking, built.served)
     for name in (*_FOLDERS, BUILDS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -48,6 +51,10 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
     (folder / BUILDS_FOLDER).mkdir()
     for build, _ in built.sizes:
         _link(built_path(job, build), folder / file_of(build))
+    on_top = adapters_beside(built_path(job, built.served))
+    for path in on_top:
+        _link(path, folder / BUILDS_FOLDER / path.name)
+    adapters = [f"{BUILDS_FOLDER}/{path.name}" for path in on_top]
     for adapter, name in ((learnt.tuned.adapter, _ADAPTER), (learnt.preference_adapter, _PREFERENCE_ADAPTER)):
         if adapter is not None:
             copy_adapter(adapter, folder / name)
@@ -64,13 +71,14 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
         exported,
         recipe,
         summary,
-        answers_from=(file_of(built.served), FOREIGNNESS_FILE),
+        answers_from=(file_of(built.served), *adapters, FOREIGNNESS_FILE),
         kind=job.task.kind.value,
         output_schema=job.task.output_schema,
         form=form_to_json(learnt.asking.form),
         n_context=job.n_context,
         max_output_tokens=learnt.asking.max_output_tokens,
         served=file_of(built.served),
+        adapters=adapters,
         score=asdict(scoring.score),
     )
 

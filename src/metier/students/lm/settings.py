@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metier.errors import BadInput
 
@@ -51,8 +51,10 @@ class LmSettings(BaseModel):
         "auto",
         description="Drop the frontier prompt's instructions: where the tune split shows no loss, never, always.",
     )
-    quantisation: Literal["auto", "q8_0", "q4"] = Field(
-        "auto", description="Build that answers; auto takes the smallest that keeps to the parity margin."
+    quantisation: Literal["auto", "q8_0", "q4", "shared"] = Field(
+        "auto",
+        description="Build that answers; auto takes the smallest that keeps to the parity margin. shared: the base's own, "
+        "with the adapter on top, so that specialists of one base share it in memory (needs vocabulary = keep).",
     )
     parity_margin: float = Field(
         0.02,
@@ -64,6 +66,15 @@ class LmSettings(BaseModel):
         "auto",
         description="Ask for a second sample of every answer, at twice the price, where that ranks mistakes better.",
     )
+
+    @model_validator(mode="after")
+    def _shares_a_whole_vocabulary(self) -> Self:
+        if self.quantisation == "shared" and (self.vocabulary != "keep" or self.method == "full"):
+            raise ValueError(
+                "quantisation = 'shared' needs vocabulary = 'keep' and adapters (method = 'lora' or 'auto'): specialists "
+                "can only share a base that is the same for all of them"
+            )
+        return self
 
     def options(self) -> dict[str, Any]:
         """The student's options."""
@@ -77,6 +88,8 @@ class LmSettings(BaseModel):
             return cls(**{**options, _CONSENT: accepted})
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
+            if not fault["loc"]:  # of several options together
+                raise BadInput(f"the student 'lm': {fault['msg']}") from error
             name = ".".join(str(part) for part in fault["loc"])
             raise BadInput(f"option {name!r} of the student 'lm' is {fault['input']!r}: {fault['msg']}") from error
 
