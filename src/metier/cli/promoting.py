@@ -22,6 +22,7 @@ from metier.store.database import open_database
 from metier.store.revocations import Revocation, read_revocations
 
 _SOON = "Running gateways take it over within two seconds."
+_LOADED = "Running gateways take it over once they have loaded it."
 
 
 def promote_command(
@@ -146,7 +147,9 @@ def _described(at: Session, alias: Alias) -> Iterator[str]:
     policy = cast(Policy, at.store.load(manifest))
     given = policy.certificate
     before = f"before, {alias.previous}" if alias.previous else "the first one"
-    yield f"[bold]{escape(alias.task)}[/]: champion is {policy.student} policy {alias.champion} ({before}). {_SOON}"
+    # Language models have files of hundreds of megabytes.
+    soon = _LOADED if policy.student == "lm" else _SOON
+    yield f"[bold]{escape(alias.task)}[/]: champion is {policy.student} policy {alias.champion} ({before}). {soon}"
     if given is not None:
         yield (
             f"  Certificate: of the answers kept at most {given.alpha:.1%} are wrong, with confidence "

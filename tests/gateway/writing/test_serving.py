@@ -14,9 +14,12 @@ import openai
 import pytest
 from tests.gateway.conftest import ANSWER
 from tests.gateway.faults.serving import PATIENCE_S, Gateway, until
-from tests.gateway.routing.conftest import Shop, request
+from tests.gateway.routing.conftest import TASK, Shop, request
 from tests.gateway.writing.conftest import RECEIPT, SCHEMA, TOOL, json_schema, record_of
+from typer.testing import CliRunner
 
+from metier.cli.app import build
+from metier.cli.terminal import out
 from metier.labs.upstream import RunningUpstream
 from metier.store.audits import read_audits
 from metier.store.database import open_database
@@ -27,7 +30,9 @@ def gateway(receipts: Shop, frontier: RunningUpstream, tmp_path_factory: pytest.
     folder: Path = tmp_path_factory.mktemp("receipts")
     shutil.copytree(receipts.store.root, folder / ".metier")
     gateway = Gateway(folder, frontier.url)
-    gateway.configure(serve=["answers_at_once = 2", "drain_s = 0.0"], audit_share=1.0)
+    # The frontier model disagrees with everything: three audits would revoke the certificate.
+    patient = f"[tasks.{TASK}.route]\naudit_allowance = 0.94"
+    gateway.configure(serve=["answers_at_once = 2", "drain_s = 0.0"], audit_share=1.0, more=patient)
     gateway.make_key("shop")
     gateway.start()
     # The model is loaded when the gateway has begun to answer.
@@ -96,6 +101,20 @@ def test_an_audit_compares_records_with_the_frontiers_answer(gateway: Gateway, r
     assert all(row.is_wrong for row in audits())
     database.engine.dispose()
     assert ANSWER not in outcome.text
+
+
+def test_promote_and_status_speak_of_it(gateway: Gateway, receipts: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(gateway.folder)
+    promoted = CliRunner().invoke(build(), ["promote", TASK, receipts.policy_id])
+    assert promoted.exit_code == 0, promoted.output
+    assert f"champion is lm policy {receipts.policy_id}" in promoted.output
+    assert "once they have loaded it" in promoted.output
+    gateway.wait_for([gateway.call(request(RECEIPT)).trace_id])
+    monkeypatch.setattr(out, "_width", 200)
+    status = CliRunner().invoke(build(), ["status"])
+    assert status.exit_code == 0, status.output
+    (line,) = [line for line in status.output.splitlines() if receipts.policy_id in line]
+    assert "(100%)" in line
 
 
 def test_many_at_once_and_a_stop_in_the_middle(gateway: Gateway) -> None:
