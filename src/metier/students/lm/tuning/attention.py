@@ -13,62 +13,64 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from metier.students.lm.tuning import kernels
+from metier.students.lm.tuning.kernels import Kernels
 
 PLAIN_TOKENS = 1024
 
 
 @dataclass(frozen=True)
 class View:
-    """What each query of a pack may see. `mask` (q, n) float32 is 0 where it may and -inf elsewhere, None for long packs;
-    `bounds` (s + 1,) of the sequences, `rows` (q,) the places of the queries where they are not all."""
+    """What each query of a pack may see: the places in [low, high), (q,) int64 both. `bounds` (s + 1,) of the sequences;
+    `rows` (q,) the places of the queries, None: all; `is_long`: too many places for plain matrix products."""
 
     bounds: tuple[int, ...]
     window: int | None
-    mask: Tensor | None
     rows: Tensor | None
+    low: Tensor
+    high: Tensor
+    is_long: bool
 
 
 def view_of(bounds: tuple[int, ...], window: int | None, rows: Tensor | None, device: torch.device) -> View:
     """The view of a pack with sequences in `bounds`, for all its places or for `rows`."""
     n = bounds[-1]
-    if n > PLAIN_TOKENS:
-        return View(bounds, window, None, rows)
     lengths = torch.tensor([end - begin for begin, end in pairwise(bounds)], device=device)
-    owner = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
+    low = torch.repeat_interleave(torch.tensor(bounds[:-1], device=device), lengths)
     place = torch.arange(n, device=device)
-    query, of = (place, owner) if rows is None else (place[rows], owner[rows])
-    seen = (query[:, None] >= place) & (of[:, None] == owner)
     if window is not None:
-        seen &= query[:, None] - place < window
-    return View(bounds, window, torch.zeros(seen.shape, device=device).masked_fill_(~seen, float("-inf")), rows)
+        low = torch.maximum(low, place - window + 1)
+    if rows is not None:
+        low, place = low[rows], place[rows]
+    return View(bounds, window, rows, low, place + 1, n > PLAIN_TOKENS)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, view: View) -> tuple[Tensor, tuple[Tensor, ...]]:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, view: View, kernels: Kernels
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """q (kv, g, nq, d), k and v (kv, n, d) -> (kv, g, nq, d), and what the backward needs."""
-    if view.mask is None:
+    if view.is_long:
         with torch.enable_grad():
             q, k, v = (t.detach().requires_grad_() for t in (q, k, v))
             out = _by_sequence(q, k, v, scale, view)
         return out.detach(), (q, k, v, out)
     kv, g, nq, d = q.shape
-    scores = torch.bmm(q.reshape(kv, g * nq, d), k.transpose(1, 2)).view(kv, g, nq, -1)
-    p = kernels.probabilities(scores, scale, view.mask)
-    out = torch.bmm(p.view(kv, g * nq, -1), v).view(kv, g, nq, d)
-    return out, (q, k, v, p)
+    scores = torch.bmm(q.reshape(kv, g * nq, d), k.transpose(1, 2))
+    p = kernels.softmax(scores, scale, view.low, view.high)
+    return torch.bmm(p, v).view(kv, g, nq, d), (q, k, v, p)
 
 
-def attend_backward(dout: Tensor, saved: tuple[Tensor, ...], scale: float, view: View) -> tuple[Tensor, Tensor, Tensor]:
+def attend_backward(
+    dout: Tensor, saved: tuple[Tensor, ...], scale: float, view: View, kernels: Kernels
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients by q, k and v."""
-    q, k, v, last = saved
-    if view.mask is None:
-        dq, dk, dv = torch.autograd.grad(last, (q, k, v), dout)
+    q, k, v, p = saved
+    if view.is_long:
+        dq, dk, dv = torch.autograd.grad(p, (q, k, v), dout)
         return dq, dk, dv
     kv, g, nq, d = q.shape
     flat = dout.reshape(kv, g * nq, d)
-    p = last.view(kv, g * nq, -1)
     dv = torch.bmm(p.transpose(1, 2), flat)
-    ds = kernels.probabilities_backward(torch.bmm(flat, v.transpose(1, 2)), p, scale)
+    ds = kernels.softmax_backward(torch.bmm(flat, v.transpose(1, 2)), p, scale, view.low, view.high)
     dq = torch.bmm(ds, k).view(kv, g, nq, d)
     return dq, torch.bmm(ds.transpose(1, 2), q.reshape(kv, g * nq, d)), dv
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from metier.students.lm.tuning import block, kernels, rotary
+from metier.students.lm.tuning import block, rotary
 from metier.students.lm.tuning.attention import View, view_of
 from metier.students.lm.tuning.block import Collect, Layer, Turn
+from metier.students.lm.tuning.kernels import Kernels, kernels_for
 from metier.students.lm.tuning.losses import Teacher, hard_loss, loss_and_gradient
 from metier.students.lm.tuning.packs import Pack
 from metier.students.lm.tuning.shapes import Shape
@@ -33,6 +34,7 @@ class Network:
     head: Tensor
     final_norm: Tensor
     turns: list[rotary.Table]
+    kernels: Kernels
 
     @property
     def device(self) -> torch.device:
@@ -52,6 +54,7 @@ def read_network(folder: Path, shape: Shape, longest: int, dtype: torch.dtype, d
         head,
         stored.read(FINAL_NORM).to(device, torch.float32) + shape.norm_offset,
         rotary.tables(folder, longest, device),
+        kernels_for(device, dtype),
     )
 
 
@@ -71,7 +74,7 @@ class Reading:
     def turn(self, layer: int) -> Turn:
         table = self._network.turns[layer]
         if id(table) not in self._turns:
-            self._turns[id(table)] = Turn(*(t[self._positions].unsqueeze(1) for t in table))
+            self._turns[id(table)] = Turn(*(t[self._positions] for t in table))
         return self._turns[id(table)]
 
     def view(self, layer: int) -> View:
@@ -99,7 +102,7 @@ class Reading:
         """Negative log-likelihood of the answers in nats, summed, from what layers below `begin` gave."""
         network = self._network
         y = self._through(x, begin, network.shape.n_layers)
-        normed, _ = kernels.norm(y, network.final_norm, network.shape.eps, network.head.dtype)
+        normed, _ = network.kernels.norm(y, network.final_norm, network.shape.eps)
         loss = 0.0
         for part in _parts(normed, network.head):
             targets = self.targets[part]
@@ -111,7 +114,7 @@ class Reading:
         """(a, v) in float32."""
         network = self._network
         y = self._through(x, begin, network.shape.n_layers)
-        normed, _ = kernels.norm(y, network.final_norm, network.shape.eps, network.head.dtype)
+        normed, _ = network.kernels.norm(y, network.final_norm, network.shape.eps)
         return linear(normed, network.head)[: len(self.targets)].float()
 
     @torch.no_grad()
@@ -121,14 +124,22 @@ class Reading:
         network, shape = self._network, self._network.shape
         kept = []
         for i in range(begin, shape.n_layers):
-            x, saved = block.forward(network.layers[i], shape, x, self.turn(i), self.view(i))
+            x, saved = block.forward(network.layers[i], shape, network.kernels, x, self.turn(i), self.view(i))
             kept.append(saved)
         loss, dx = self._head(x, teacher, share)
         for i in range(shape.n_layers - 1, begin - 1, -1):
             saved = kept.pop()
             assert saved is not None
             d_below = block.backward(
-                network.layers[i], shape, saved, dx, self.turn(i), self.view(i), collect[i - begin], i > begin
+                network.layers[i],
+                shape,
+                network.kernels,
+                saved,
+                dx,
+                self.turn(i),
+                self.view(i),
+                collect[i - begin],
+                i > begin,
             )
             if d_below is not None:
                 dx = d_below
@@ -136,7 +147,7 @@ class Reading:
 
     def _head(self, y: Tensor, teacher: Teacher | None, share: float) -> tuple[float, Tensor]:
         network = self._network
-        normed, inverse = kernels.norm(y, network.final_norm, network.shape.eps, network.head.dtype)
+        normed, inverse = network.kernels.norm(y, network.final_norm, network.shape.eps)
         loss, gradients = 0.0, []
         for part in _parts(normed, network.head):
             one, targets = None if teacher is None else teacher.take(part), self.targets[part]
@@ -145,12 +156,16 @@ class Reading:
             d_logits = torch.nn.functional.pad(d_real, (0, 0, 0, len(logits) - len(targets)))
             gradients.append(d_logits @ network.head)
             loss += value
-        return loss, kernels.norm_backward(torch.cat(gradients), y, network.final_norm, inverse)
+        return loss, network.kernels.norm_backward(
+            torch.cat(gradients), y, network.final_norm, inverse, torch.zeros_like(y)
+        )
 
     def _through(self, x: Tensor, begin: int, end: int) -> Tensor:
         network = self._network
         for i in range(begin, end):
-            x, _ = block.forward(network.layers[i], network.shape, x, self.turn(i), self.view(i), keep=False)
+            x, _ = block.forward(
+                network.layers[i], network.shape, network.kernels, x, self.turn(i), self.view(i), keep=False
+            )
         return x
 
 
