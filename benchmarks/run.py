@@ -78,6 +78,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "import": Benchmark("Import", "importing.py", quick=("--calls", "5000", "--repeats", "1", "--growth", "2")),
     "statistics": Benchmark("Validity and power of the statistics", "statistics_validity.py", quick=("--draws", "200")),
     "pii": Benchmark("PII scrub", "pii.py", quick=("--per-entity", "20")),
+    "lm-tuning": Benchmark("Tuning a language model, beside TRL's SFTTrainer", "lm_tuning.py", quick=("--quick",)),
     "lm-serving": Benchmark(
         "The served language model: vocabulary trimmed against whole", "lm_serving.py", quick=("--quick",)
     ),

@@ -129,8 +129,9 @@ class Plain:
     def softmax(self, scores: Tensor, scale: float, low: Tensor, high: Tensor) -> Tensor:
         place = torch.arange(scores.shape[-1], device=scores.device)
         hidden = (place < low[:, None]) | (place >= high[:, None])
-        by_query = scores.unflatten(1, (-1, len(low))).float().mul_(scale)  # type: ignore[no-untyped-call]
-        return by_query.masked_fill_(hidden, float("-inf")).softmax(-1).to(scores.dtype).view(scores.shape)
+        by_query = scores.view(len(scores), -1, len(low), scores.shape[-1]) * scale
+        p = by_query.float().masked_fill_(hidden, float("-inf")).softmax(-1)
+        return p.to(scores.dtype).view(scores.shape)
 
     def softmax_backward(self, dp: Tensor, p: Tensor, scale: float, low: Tensor, high: Tensor) -> Tensor:  # noqa: ARG002
         gradient: Tensor = torch.ops.aten._softmax_backward_data(dp, p, -1, p.dtype)
@@ -161,7 +162,8 @@ def _inverse(x: Tensor, eps: float) -> Tensor:
 def _norm_backward(dy: Tensor, x: Tensor, weight: Tensor, inverse: Tensor) -> Tensor:
     scaled = dy * weight
     along = (scaled * x).sum(-1).mul_(inverse.pow(3)).div_(x.shape[-1])
-    return scaled.float().mul_(inverse[..., None]).addcmul_(x.float(), along[..., None].float(), value=-1)
+    gradient: Tensor = scaled.float().mul_(inverse[..., None])
+    return gradient.addcmul_(x.float(), along[..., None].float(), value=-1)
 
 
 def _columns(flat: Tensor, begin: int, n_heads: int, d: int) -> Tensor:
