@@ -70,22 +70,25 @@ _B = F32(2 * math.sqrt(2 / math.pi) * 0.044715)
 def _gate(both: Any, a: Any, b: Any, y: Any) -> None:
     n, width = y.shape
     for i in range(n):
+        g, u, row = both[i, :width], both[i, width:], y[i]
         for j in range(width):
-            z = _up(both[i, j])
+            z = _up(g[j])
             s = F32(1) / (F32(1) + _exp(-z * (a + b * z * z)))
-            y[i, j] = _down(z * s * _up(both[i, width + j]))
+            row[j] = _down(z * s * _up(u[j]))
 
 
 def _gate_backward(dy: Any, both: Any, a: Any, b: Any, gradient: Any, y: Any) -> None:
     n, width = y.shape
     for i in range(n):
+        g, up, d_row, row = both[i, :width], both[i, width:], dy[i], y[i]
+        dg, du = gradient[i, :width], gradient[i, width:]
         for j in range(width):
-            z, u, d = _up(both[i, j]), _up(both[i, width + j]), _up(dy[i, j])
+            z, u, d = _up(g[j]), _up(up[j]), _up(d_row[j])
             s = F32(1) / (F32(1) + _exp(-z * (a + b * z * z)))
             active = z * s
-            y[i, j] = _down(active * u)
-            gradient[i, width + j] = _down(d * active)
-            gradient[i, j] = _down(d * u * (s + active * (F32(1) - s) * (a + F32(3) * b * z * z)))
+            row[j] = _down(active * u)
+            du[j] = _down(d * active)
+            dg[j] = _down(d * u * (s + active * (F32(1) - s) * (a + F32(3) * b * z * z)))
 
 
 def _norm(x: Any, weight: Any, eps: Any, y: Any, inverse: Any) -> None:
@@ -141,22 +144,25 @@ def _heads(flat: Any, begin: int, weight: Any, eps: Any, cos: Any, sin: Any, y: 
     """Normalised where there are inverses to fill, then turned; (n, …) -> (h, n, d)."""
     n_heads, n, d = y.shape
     half = d // 2
+    first_weight, second_weight = weight[:half], weight[half:]
     for h in range(n_heads):
-        first = begin + h * d
         for i in range(n):
+            whole = flat[i, begin + h * d : begin + (h + 1) * d]
+            first, second, c, s = whole[:half], whole[half:], cos[i], sin[i]
+            to_first, to_second = y[h, i, :half], y[h, i, half:]
             r = F32(1)
             if inverse.shape[0] > 0:
                 total = F32(0)
                 for j in range(d):
-                    value = _up(flat[i, first + j])
+                    value = _up(whole[j])
                     total += value * value
                 r = F32(1) / np.sqrt(total / F32(d) + eps)
                 inverse[h, i] = r
             for j in range(half):
-                a = _up(flat[i, first + j]) * r * weight[j]
-                b = _up(flat[i, first + half + j]) * r * weight[half + j]
-                y[h, i, j] = _down(a * cos[i, j] - b * sin[i, j])
-                y[h, i, half + j] = _down(b * cos[i, j] + a * sin[i, j])
+                a = _up(first[j]) * r * first_weight[j]
+                b = _up(second[j]) * r * second_weight[j]
+                to_first[j] = _down(a * c[j] - b * s[j])
+                to_second[j] = _down(b * c[j] + a * s[j])
 
 
 def _heads_backward(
@@ -165,64 +171,78 @@ def _heads_backward(
     n_heads, n, d = dy.shape
     half = d // 2
     back = np.empty(d, dtype=F32)
+    first_back, second_back = back[:half], back[half:]
+    first_weight, second_weight = weight[:half], weight[half:]
     for h in range(n_heads):
-        first, into = begin + h * d, at + h * d
         for i in range(n):
+            first, second, c, s = dy[h, i, :half], dy[h, i, half:], cos[i], sin[i]
+            into = gradient[i, at + h * d : at + (h + 1) * d]
             for j in range(half):
-                a, b = _up(dy[h, i, j]), _up(dy[h, i, half + j])
-                back[j] = (a * cos[i, j] + b * sin[i, j]) * weight[j]
-                back[half + j] = (b * cos[i, j] - a * sin[i, j]) * weight[half + j]
+                a, b = _up(first[j]), _up(second[j])
+                first_back[j] = (a * c[j] + b * s[j]) * first_weight[j]
+                second_back[j] = (b * c[j] - a * s[j]) * second_weight[j]
             if inverse.shape[0] == 0:
                 for j in range(d):
-                    gradient[i, into + j] = _down(back[j])
+                    into[j] = _down(back[j])
             else:
+                raw = flat[i, begin + h * d : begin + (h + 1) * d]
                 total = F32(0)
                 for j in range(d):
-                    total += back[j] * _up(flat[i, first + j])
+                    total += back[j] * _up(raw[j])
                 r = inverse[h, i]
                 along = total * r * r * r / F32(d)
                 for j in range(d):
-                    gradient[i, into + j] = _down(back[j] * r - _up(flat[i, first + j]) * along)
+                    into[j] = _down(back[j] * r - _up(raw[j]) * along)
+
+
+def _largest(values: Any) -> Any:
+    top = F32(-3e38)
+    for j in range(values.shape[0]):
+        top = max(top, values[j])
+    return top
+
+
+# Only here may it be taken for granted that every value is a number, or the search would go one by one: a score that is
+# none comes from a residual that is none, and that is seen.
+_largest = numba.njit(nogil=True, fastmath=True)(_largest)
 
 
 def _softmax(scores: Any, scale: Any, low: Any, high: Any) -> None:
     rows, m = scores.shape
     n = low.shape[0]
-    kept = np.empty(m, dtype=F32)
+    buffer = np.empty(m, dtype=F32)
     for i in range(rows):
         begin, end = low[i % n], high[i % n]
-        top = F32(-3e38)
-        for j in range(begin, end):
-            value = _up(scores[i, j])
-            if value > top:
-                top = value
+        seen = scores[i, begin:end]
+        kept = buffer[: end - begin]
+        for j in range(seen.shape[0]):
+            kept[j] = _up(seen[j]) * scale
+        top = _largest(kept)
         total = F32(0)
-        for j in range(begin, end):
-            kept[j] = _exp((_up(scores[i, j]) - top) * scale)
-            total += kept[j]
+        for j in range(kept.shape[0]):
+            value = _exp(kept[j] - top)
+            kept[j] = value
+            total += value
         share = F32(1) / total
-        for j in range(begin):
-            scores[i, j] = U16(0)
-        for j in range(begin, end):
-            scores[i, j] = _down(kept[j] * share)
-        for j in range(end, m):
-            scores[i, j] = U16(0)
+        for j in range(kept.shape[0]):
+            seen[j] = _down(kept[j] * share)
+        scores[i, :begin] = U16(0)
+        scores[i, end:] = U16(0)
 
 
 def _softmax_backward(dp: Any, p: Any, scale: Any, low: Any, high: Any) -> None:
-    rows, m = p.shape
+    rows = p.shape[0]
     n = low.shape[0]
     for i in range(rows):
         begin, end = low[i % n], high[i % n]
+        mine, probabilities = dp[i, begin:end], p[i, begin:end]
         total = F32(0)
-        for j in range(begin, end):
-            total += _up(dp[i, j]) * _up(p[i, j])
-        for j in range(begin):
-            dp[i, j] = U16(0)
-        for j in range(begin, end):
-            dp[i, j] = _down((_up(dp[i, j]) - total) * _up(p[i, j]) * scale)
-        for j in range(end, m):
-            dp[i, j] = U16(0)
+        for j in range(mine.shape[0]):
+            total += _up(mine[j]) * _up(probabilities[j])
+        for j in range(mine.shape[0]):
+            mine[j] = _down((_up(mine[j]) - total) * _up(probabilities[j]) * scale)
+        dp[i, :begin] = U16(0)
+        dp[i, end:] = U16(0)
 
 
 _gate, _gate_backward = _compiled(_gate), _compiled(_gate_backward)

@@ -155,15 +155,16 @@ def kernels_for(device: torch.device, dtype: torch.dtype) -> Kernels:
 
 
 def _inverse(x: Tensor, eps: float) -> Tensor:
-    length = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
-    return length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
+    return torch.rsqrt(length.square() / x.shape[-1] + eps)
 
 
 def _norm_backward(dy: Tensor, x: Tensor, weight: Tensor, inverse: Tensor) -> Tensor:
     scaled = dy * weight
     along = (scaled * x).sum(-1).mul_(inverse.pow(3)).div_(x.shape[-1])
     gradient: Tensor = scaled.float().mul_(inverse[..., None])
-    return gradient.addcmul_(x.float(), along[..., None].float(), value=-1)
+    gradient.addcmul_(x.float(), along[..., None].float(), value=-1)
+    return gradient
 
 
 def _columns(flat: Tensor, begin: int, n_heads: int, d: int) -> Tensor:

@@ -143,7 +143,11 @@ class LeanEngine:
         return Reading(self._network, one).lower(self._first).to(self._network.embedding.dtype)
 
     def refresh(self) -> None:
-        self._masters.refresh(self._network.layers)
+        side_by_side(self._threads, self._refresh, range(self._first, self._network.shape.n_layers))
+
+    @torch.no_grad()
+    def _refresh(self, layer: int) -> None:
+        self._masters.refresh(layer, self._network.layers[layer])
 
     def reset(self) -> None:
         self._masters.reset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -24,8 +24,8 @@ class Masters(Protocol):
 
     def reset(self) -> None: ...
 
-    def refresh(self, layers: Sequence[Layer]) -> None:
-        """Write what the tensors say into the weights that are computed with."""
+    def refresh(self, layer: int, weights: Layer) -> None:
+        """Write what the tensors say into the weights of a layer that are computed with."""
         ...
 
     def collect(self, layer: int, matrix: str, dy: Tensor, x: Tensor, rows: slice, add: Add) -> None:
@@ -54,10 +54,9 @@ class FullMasters:
             layer, matrix = name.split(".")
             tensor.copy_(self._read(int(layer), matrix))
 
-    def refresh(self, layers: Sequence[Layer]) -> None:
-        for name, tensor in self.tensors.items():
-            layer, matrix = name.split(".")
-            getattr(layers[int(layer)], matrix).copy_(tensor)
+    def refresh(self, layer: int, weights: Layer) -> None:
+        for matrix in PARTS:
+            getattr(weights, matrix).copy_(self.tensors[f"{layer}.{matrix}"])
 
     def collect(self, layer: int, matrix: str, dy: Tensor, x: Tensor, rows: slice, add: Add) -> None:
         gradient = dy.t() @ x
@@ -107,13 +106,13 @@ class LoraMasters:
                 bound = 1 / math.sqrt(tensor.shape[1])
                 tensor.copy_(torch.empty(tensor.shape).uniform_(-bound, bound, generator=generator))
 
-    def refresh(self, layers: Sequence[Layer]) -> None:
-        for (layer, matrix), base in self._bases.items():
-            target: Tensor = getattr(layers[layer], matrix)
-            for part, rows in self._rows[matrix].items():
-                target[rows] = self._merged(layer, part, base[rows]).to(target.dtype)
-        dtype = layers[-1].qkv.dtype
-        self._working = {name: tensor.to(dtype) for name, tensor in self.tensors.items()}
+    def refresh(self, layer: int, weights: Layer) -> None:
+        for matrix, all_rows in self._rows.items():
+            target: Tensor = getattr(weights, matrix)
+            for part, rows in all_rows.items():
+                target[rows] = self._merged(layer, part, self._bases[layer, matrix][rows])
+                for name in lora_names(layer, part):
+                    self._working[name] = self.tensors[name].to(target.dtype)
 
     def _merged(self, layer: int, part: str, base: Tensor) -> Tensor:
         a, b = (self.tensors[name] for name in lora_names(layer, part))
