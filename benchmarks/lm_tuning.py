@@ -39,7 +39,6 @@ SUFFIX = "\n\n### Answer\n"
 FOUR = 4  # examples in an optimiser step
 RANK = 32
 RATE = 1e-3
-BATCHES = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,10 @@ class Sizes:
     epochs: int = 3
     probed: int = 8
     default_steps: int = 3
+    batches: tuple[int, ...] = (1, 2, 4)
 
 
-QUICK = Sizes(train=8, held_out=4, epochs=1, probed=4, default_steps=1)
+QUICK = Sizes(train=8, held_out=2, epochs=1, probed=1, default_steps=1, batches=(1,))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def trl_sides(
     default = by_trl(python, folder, train, work, "defaults", {"max_steps": sizes.default_steps}, {}, None)
     lora = {"r": RANK, "lora_alpha": RANK, "target_modules": "all-linear"}
     tried = {}
-    for batch in BATCHES:
+    for batch in sizes.batches:
         asked = {
             **best_settings(batch),
             "gradient_accumulation_steps": 1,
@@ -236,8 +236,8 @@ def plans(train: Sequence[Encoded], sizes: Sizes) -> dict[str, TuningPlan]:
     common = {"epochs": sizes.epochs, "rate": RATE, "rank": RANK, "alpha": float(RANK), "warm_up": 0.06, "patience": 0}
     step_tokens = max(1, round(tokens * FOUR / len(train)))
     return {
-        "every layer": TuningPlan(layers=0, step_tokens=step_tokens, **common),  # type: ignore[arg-type]
-        "the top layers of its defaults": TuningPlan(step_tokens=step_tokens, **common),  # type: ignore[arg-type]
+        name: TuningPlan(layers=layers, step_tokens=step_tokens, **common)  # type: ignore[arg-type]
+        for name, layers in (("every layer", 0), ("the upper half", 9), ("the upper third", 6))
     }
 
 

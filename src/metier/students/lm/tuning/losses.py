@@ -51,8 +51,7 @@ def loss_and_gradient(logits: Tensor, targets: Tensor, teacher: Teacher | None, 
     in their dtype.
 
     The whole loss is (1 - w) cross-entropy + w KL(teacher || student), the latter over the teacher's k tokens and all
-    others as one more outcome (Hinton et al., 2015, eq. 1, cut to the top k). Its gradient: for p of the student, t of
-    the teacher and r of the rest, p_j (1 + [j in rest] (- t_r / p_r) + [j not in rest] (...)) as written below.
+    others as one more outcome (Hinton et al., 2015, eq. 1, cut to the top k).
     """
     p = logits.float().softmax(-1)
     row = torch.arange(len(targets), device=targets.device)
