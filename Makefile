@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := .venv-peers/.installed
 LITELLM := .venv-litellm/.installed
+TRL    := .venv-trl/.installed
 # On Linux the package index's torch brings CUDA along (gigabytes). To get a CPU build, point pip at an index that has
 # one, e.g. PIP_EXTRA_INDEX_URL=... or PIP_FIND_LINKS=...; see README, "Installing".
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -40,11 +41,11 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-# Figures for docs/benchmarks.md: about an hour and a half on 2 quiet cores.
-bench: $(STAMP) $(PEERS) $(LITELLM)
+# Figures for docs/benchmarks.md: about four hours on 2 quiet cores.
+bench: $(STAMP) $(PEERS) $(LITELLM) $(TRL)
 	$(BIN)/python benchmarks/run.py
 
-bench-quick: $(STAMP) $(PEERS) $(LITELLM)
+bench-quick: $(STAMP) $(PEERS) $(LITELLM) $(TRL)
 	$(BIN)/python benchmarks/run.py --quick
 
 # Peers are pinned in pyproject.toml and get an environment of their own: MAPIE wants an older numpy than metier is tested with.
@@ -59,8 +60,15 @@ $(LITELLM): benchmarks/gateway/litellm.txt
 	.venv-litellm/bin/python -m pip --disable-pip-version-check --quiet install -r benchmarks/gateway/litellm.txt
 	@touch $@
 
+# TRL tunes the same model beside metier, with the same torch.
+$(TRL): benchmarks/lm/trl.txt
+	$(PYTHON) -m venv .venv-trl
+	.venv-trl/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt torch
+	.venv-trl/bin/python -m pip --disable-pip-version-check --quiet install -r benchmarks/lm/trl.txt
+	@touch $@
+
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-litellm build dist demo-run bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers .venv-litellm .venv-trl build dist demo-run bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

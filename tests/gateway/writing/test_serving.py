@@ -31,7 +31,7 @@ def gateway(receipts: Shop, frontier: RunningUpstream, tmp_path_factory: pytest.
     shutil.copytree(receipts.store.root, folder / ".metier")
     gateway = Gateway(folder, frontier.url)
     # The frontier model disagrees with everything: three audits would revoke the certificate.
-    patient = f"[tasks.{TASK}.route]\naudit_allowance = 0.94"
+    patient = f"[tasks.{TASK}.route]\naudit_allowance = 0.94\nanswer_timeout_s = 300"
     gateway.configure(serve=["answers_at_once = 2", "drain_s = 0.0"], audit_share=1.0, more=patient)
     gateway.make_key("shop")
     gateway.start()

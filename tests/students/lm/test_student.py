@@ -222,7 +222,9 @@ def test_a_killed_training_goes_on_where_it_was(base: str, tmp_path: Path, train
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=60)
-    done = json.loads((folder / "work" / "tuning.json").read_text()) if (folder / "work").exists() else None
+    # On a slow machine the kill comes while it is still tuning, on a quick one perhaps after the end.
+    tuning = folder / "work" / "tuning.json"
+    done = json.loads(tuning.read_text()) if tuning.exists() else None
     summary = fit(base, folder, quantisation="q8_0")
     assert done is None or summary.curve[0].wall_s == done["facts"]["curve"][0]["wall_s"]  # not tuned again
     assert summary.tune_accuracy == trained[1].tune_accuracy
