@@ -144,7 +144,7 @@ def test_a_bad_day_drops_nothing(chat_server):
     ]
     for place, text in enumerate(inputs):
         chat_server.plan[text] = [faults[place % 6]] * (place % 4)
-    answers = ask(chat_server, timeout_s=1.0, max_retries=2, max_concurrency=16).answer(questions(*inputs))
+    answers = ask(chat_server, timeout_s=3.0, max_retries=2, max_concurrency=16).answer(questions(*inputs))
     assert [answer.id for answer in answers] == [f"id {text}" for text in inputs]
     kinds = ["rate limited", "server error", "unreadable reply", "connection", "timeout", "unreadable reply"]
     for place, (text, answer) in enumerate(zip(inputs, answers, strict=True)):
