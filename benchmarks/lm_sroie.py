@@ -3,7 +3,7 @@
     python benchmarks/lm_sroie.py --out lm-sroie.json [--base gemma3-270m] [--again] [--quick]
     python benchmarks/lm_sroie.py --out lm-sroie.json --project FOLDER     only read what a project has come to
 
-A project in bench-results/work/lm-sroie: `python -m metier.labs sroie`, then metier import, audit, curate, train,
+A project in bench-results/projects/lm-sroie: `python -m metier.labs sroie`, then metier import, audit, curate, train,
 evaluate, calibrate, price and report, each a process of its own with the default settings. Stopped and started again, it
 goes on where it was; --again begins anew. The generalist is that of lm_generalist.py with its settings, zero-shot; it is
 asked before `evaluate`, into bench-results/lm-answers.db, so that its time stands apart. Where its model file is not at
@@ -124,7 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.project
     if folder is None:
-        folder = _RESULTS / "work" / ("lm-sroie-quick" if arguments.quick else "lm-sroie")
+        folder = _RESULTS / "projects" / ("lm-sroie-quick" if arguments.quick else "lm-sroie")
         if arguments.again or arguments.quick:
             shutil.rmtree(folder, ignore_errors=True)
         run(folder, arguments.base, None if arguments.quick else lm_mentor.at_hand(), arguments.quick)

@@ -6,7 +6,7 @@
 - notes: MTS-Dialog, the text of that section
 - lener: LeNER-Br, the entities of a legal paragraph, on a bounded part of it (400 paragraphs to learn from, 100 to test)
 
-Each is a project in bench-results/work/lm-texts that is run through the command line with the default settings, as in
+Each is a project in bench-results/projects/lm-texts that is run through the command line with the default settings, as in
 lm_sroie.py: data, import, audit, curate, train, evaluate, calibrate. No generalist: nobody's recorded answers, no key.
 """
 
@@ -26,7 +26,7 @@ from metier.artefacts.evaluations import CandidateScore
 from metier.artefacts.specialists import Card
 from metier.artefacts.tasks import OutputKind
 
-WORK = Path(__file__).parent.parent / "bench-results" / "work"
+PROJECTS = Path(__file__).parent.parent / "bench-results" / "projects"
 _FEW = {"train": 40, "validation": 12, "tune": 6, "calibration": 6, "test": 6}
 
 
@@ -161,7 +161,7 @@ def main() -> None:
     arguments = parser.parse_args()
     content, sections = {}, []
     for name in arguments.only:
-        job, folder = JOBS[name], WORK / ("lm-texts-quick" if arguments.quick else "lm-texts") / name
+        job, folder = JOBS[name], PROJECTS / ("lm-texts-quick" if arguments.quick else "lm-texts") / name
         if not arguments.collect:
             if arguments.again or arguments.quick:
                 shutil.rmtree(folder, ignore_errors=True)
