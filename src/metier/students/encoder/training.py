@@ -25,15 +25,8 @@ from torch.nn.functional import cross_entropy, normalize
 
 from metier.errors import TrainingFailed
 from metier.progress import Progress
+from metier.students import checkpoints
 from metier.students.base import EpochPoint
-from metier.students.encoder.checkpoints import (
-    BEST,
-    CHECKPOINT,
-    optimiser_tensors,
-    read_checkpoint,
-    restore_optimiser,
-    write_checkpoint,
-)
 from metier.students.encoder.network import CosineHead, Encoder, UsedRows, depth_of, n_layers_of, seed_dropout
 from metier.students.encoder.tokens import by_length, padded, shuffled_by_length
 
@@ -276,7 +269,7 @@ def _close_epoch(run: _Run, material: Material, epoch: int, n_batches: int, fold
     run.curve, run.epoch_loss = (*run.curve, point), 0.0
     if best is None or _rank(point) > _rank(best):
         run.best_epoch = epoch
-        write_checkpoint(folder / BEST, _weights(run), {"recipe": recipe, "epoch": epoch})
+        checkpoints.write(folder / checkpoints.BEST, _weights(run), {"recipe": recipe, "epoch": epoch})
     _save(run, folder, recipe)
 
 
@@ -313,24 +306,28 @@ def _save(run: _Run, folder: Path, recipe: str) -> None:
         "wall_s": run.wall_s,
         "curve": [vars(point) for point in run.curve],
     }
-    write_checkpoint(folder / CHECKPOINT, {**_weights(run), **optimiser_tensors(run.optimiser, run.parameters)}, state)
+    checkpoints.write(
+        folder / checkpoints.STATE,
+        {**_weights(run), **checkpoints.optimiser_tensors(run.optimiser, run.parameters)},
+        state,
+    )
     run.saved = time.perf_counter()
 
 
 def _resume(run: _Run, folder: Path, recipe: str) -> None:
-    found = read_checkpoint(folder / CHECKPOINT, recipe)
+    found = checkpoints.read(folder / checkpoints.STATE, recipe)
     if found is None:
         return
     tensors, state = found
     _put_weights(run, tensors)
-    restore_optimiser(run.optimiser, run.parameters, tensors)
+    checkpoints.restore_optimiser(run.optimiser, run.parameters, tensors)
     run.step, run.epoch_loss, run.best_epoch = state["step"], state["epoch_loss"], state["best_epoch"]
     run.before_s = state["wall_s"]
     run.curve = tuple(EpochPoint(**point) for point in state["curve"])
 
 
 def _bring_back_best(run: _Run, folder: Path, recipe: str) -> None:
-    found = read_checkpoint(folder / BEST, recipe)
+    found = checkpoints.read(folder / checkpoints.BEST, recipe)
     if found is not None and found[1]["epoch"] == run.best_epoch:
         _put_weights(run, found[0])
 

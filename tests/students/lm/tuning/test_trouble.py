@@ -18,8 +18,8 @@ import torch
 
 from metier.errors import TrainingFailed
 from metier.progress import Progress, silent
+from metier.students import checkpoints
 from metier.students.lm.parts import Encoded
-from metier.students.lm.tuning import checkpoints
 from metier.students.lm.tuning.loop import Material, Run
 from metier.students.lm.tuning.plan import SoftLabels, TuningPlan
 from metier.students.lm.tuning.tune import tune

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from metier.errors import TrainingFailed
 from metier.progress import Progress
+from metier.students.checkpoints import optimiser_tensors, read, restore_optimiser, write
 from metier.students.lm.likelihood import answer_logprobs, open_causal, without_bars
-from metier.students.lm.preference.checkpoints import optimiser_tensors, read, restore_optimiser, write
 from metier.students.lm.preference.losses import pair_loss
 from metier.students.lm.preference.plan import PreferencePlan
 from metier.students.lm.preference.sequences import CodedPair

@@ -11,9 +11,10 @@ from typing import Any
 
 from metier.errors import TrainingFailed
 from metier.progress import Progress
+from metier.students import checkpoints
 from metier.students.base import EpochPoint
 from metier.students.lm.parts import Encoded
-from metier.students.lm.tuning import checkpoints, ranks
+from metier.students.lm.tuning import ranks
 from metier.students.lm.tuning.engines import Engine
 from metier.students.lm.tuning.memory import is_out_of_memory
 from metier.students.lm.tuning.optimiser import Optimiser, schedule

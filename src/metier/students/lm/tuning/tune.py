@@ -15,9 +15,10 @@ import torch
 
 from metier.errors import BadInput, MissingExtra, NotEnoughData
 from metier.progress import Progress
+from metier.students import checkpoints
 from metier.students.base import EpochPoint
 from metier.students.lm.parts import Encoded, Tuned
-from metier.students.lm.tuning import checkpoints, ranks
+from metier.students.lm.tuning import ranks
 from metier.students.lm.tuning.engines import Engine
 from metier.students.lm.tuning.general import GeneralEngine
 from metier.students.lm.tuning.lean import LeanEngine

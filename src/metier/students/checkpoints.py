@@ -1,4 +1,4 @@
-"""States of a training on disk: safetensors and JSON only, each written whole or not at all."""
+"""States of a training on disk: safetensors and JSON only, each written whole or not at all. Needs torch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -66,3 +67,26 @@ def read(path: Path, recipe: str) -> tuple[dict[str, Tensor], dict[str, Any]] | 
             return {name: stored.get_tensor(name) for name in stored.keys()}, state  # noqa: SIM118
     except (SafetensorError, ValueError):
         return None
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> dict[str, Tensor]:
+    """AdamW's state of every parameter, by its place."""
+    return {
+        f"adamw.{i}.{name}": value
+        for i, parameter in enumerate(parameters)
+        for name, value in optimiser.state[parameter].items()
+    }
+
+
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `optimiser_tensors` gave."""
+    for i, parameter in enumerate(parameters):
+        prefix = f"adamw.{i}."
+        optimiser.state[parameter] = {
+            # AdamW counts its steps on the CPU, wherever the parameter lies.
+            name.removeprefix(prefix): tensor if name.endswith(".step") else tensor.to(parameter.device)
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
