@@ -11,6 +11,10 @@ class BadInput(MetierError):
     """A file, a record or an argument that cannot be used; names the value and, where there is one, file and line."""
 
 
+class Unreadable(BadInput):
+    """An input that a view cannot read, with what is wrong and where: it is left to the frontier, never guessed at."""
+
+
 class BadSettings(MetierError):
     """metier.toml or a command-line option holds a value that is not allowed."""
 
