@@ -25,8 +25,8 @@ class Feature:
 class Reading:
     """What a view made of one input.
 
-    values (n_features,): in the order of the view's `features`, NaN where a feature does not exist for this input. `text` is
-    what a student of language reads in place of the raw input, None where it reads the input itself. `choices` maps each
+    values (n_features,): in the order of the view's `features`, NaN where a feature does not exist for this input. `text`
+    is what a student of language reads in place of the raw input, None where it reads the input itself. `choices` maps each
     class that this input offers to the label by which the input calls it (an exam question with its options in another
     order); None where every class goes by its own name.
     """

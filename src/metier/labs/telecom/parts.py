@@ -48,8 +48,8 @@ class Cells:
 class Drives:
     """The drive-test samples of n windows, N_SAMPLES each, 1 s apart.
 
-    (n, N_SAMPLES) unless said: `begin_s` (n,) is the first sample's time in Unix seconds; position in degrees; speed in km/h;
-    RSRP in dBm, SINR in dB, downlink throughput in Mbit/s, `n_rb` scheduled resource blocks. `neighbour_pci` and
+    (n, N_SAMPLES) unless said: `begin_s` (n,) is the first sample's time in Unix seconds; position in degrees; speed in
+    km/h; RSRP in dBm, SINR in dB, downlink throughput in Mbit/s, `n_rb` scheduled resource blocks. `neighbour_pci` and
     `neighbour_rsrp_dbm` (n, N_SAMPLES, N_NEIGHBOURS), strongest first: -1 and NaN where there is none.
     """
 
@@ -68,7 +68,7 @@ class Drives:
 
 @dataclass(frozen=True)
 class Windows:
-    """n windows: samples, cells, `cause` (n,) as a place in CAUSES, `cluster` (n,) int64: windows of one drive share one."""
+    """n windows: samples, cells, `cause` (n,) as a place in CAUSES, `cluster` (n,) int64: those of one drive share one."""
 
     drives: Drives
     cells: Cells
