@@ -86,7 +86,8 @@ class AnswerForm:
     together they say when the form applies. The answer is `prefix` + label + `suffix`, the label escaped as inside a JSON
     string where `is_json`; it stands in the message's content, or, where `tool_name` is set, in the arguments of a call of
     that tool. `spelling` gives the written form of labels that differ from it. `share` in [0, 1] of the `n` calls made
-    this way were answered in exactly this form (as equal JSON for tool calls).
+    this way were answered in exactly this form (as equal JSON for tool calls). Where labels stand in a box at the end of
+    some reasoning (a backslash, `boxed{C3}`), the form is the box alone: only the frontier model writes its reasoning.
 
     Of a `fields` task `json_style` is set, and a record laid out in it stands in the label's place; `share` then counts
     equal JSON. Of a `text` task the text does.

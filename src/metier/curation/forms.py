@@ -16,6 +16,7 @@ from metier.artefacts.datasets import AnswerForm
 from metier.curation.asking import LEGACY_FUNCTIONS, asked_form
 from metier.curation.json_styles import write_record
 from metier.curation.labels import FENCE, read_answer, tool_call
+from metier.metrics.boxed import last_box
 from metier.metrics.records import parse_record
 
 __all__ = ["Answered", "asked_form", "learn_forms", "write_label"]
@@ -123,9 +124,13 @@ def _learn(template_id: str | None, asked: str, calls: Sequence[Answered], class
 
 
 def _is_same(form: AnswerForm, label: str, response: str) -> bool:
-    """Whether the form gives the recorded answer: byte for byte, as equal JSON where it is a tool call."""
+    """Whether the form gives the recorded answer: byte for byte, as equal JSON where it is a tool call, and the box alone
+    where the answer is boxed."""
     text = write_label(form, label)
-    return text == response if form.tool_name is None else tool_call(response) == (form.tool_name, _parsed(text))
+    if form.tool_name is not None:
+        return tool_call(response) == (form.tool_name, _parsed(text))
+    box = last_box(response) if last_box(text) is not None else None
+    return text == (response if box is None else box.written)
 
 
 def _within(frame: _Frame, written: str) -> str:
@@ -139,6 +144,9 @@ def _read(response: str, said: str, label: str, asked: str) -> tuple[_Frame, str
     name, text = (None, response) if called is None else (called[0], orjson.dumps(called[1]).decode())
     if isinstance(_parsed(text), (dict, list, str)):
         return _in_json(text, said, label, name)
+    if (box := last_box(text)) is not None and said in box.content:
+        # The reasoning before the box is another one in every call: no form holds it.
+        text = box.written
     for begin in _occurrences(said, text):
         end = begin + len(said)
         if _reads_as_label(text[:begin] + _SENTINEL + text[end:]):

@@ -13,6 +13,7 @@ from metier.artefacts.tasks import OutputKind, Task
 from metier.curation import labels, reasons
 from metier.curation.labels import Answer
 from metier.curation.records import read_records
+from metier.metrics.boxed import last_box
 from metier.metrics.records import normalised, parse_record
 from metier.metrics.schemas import Schema
 
@@ -67,6 +68,7 @@ def _labels(rows: pl.DataFrame, max_chars: int) -> Reading:
         notes.append(f"{n_merged:,} outputs respelled as the most frequent spelling of their label ({examples})")
     if key:
         notes.append(f"labels were read from the JSON key {key!r} of the answers")
+    notes += _box_notes(rows["frontier"].drop_nulls())
     known = Reading(answers, spelled, {})
     usable = rows.filter(~pl.col("disowned")).with_columns(
         label=pl.col("said").map_elements(known.output, return_dtype=pl.String, skip_nulls=False)
@@ -75,6 +77,15 @@ def _labels(rows: pl.DataFrame, max_chars: int) -> Reading:
     teacher = Counter(usable.filter(_TEACHER)["label"].to_list())
     strays = labels.stray_labels(teacher, usable.filter(~_TEACHER)["label"].unique().to_list())
     return Reading(answers, spelled, dict.fromkeys(strays, reasons.STRAY_OUTPUT), key, None, tuple(notes))
+
+
+def _box_notes(answers: pl.Series) -> list[str]:
+    boxes = [(text, box) for text in answers if (box := last_box(text)) is not None]
+    if not boxes:
+        return []
+    n_reasoned = sum(bool(text[: box.start].strip()) for text, box in boxes)
+    told = f"; {n_reasoned:,} of them reason before it, which a specialist does not" if n_reasoned else ""
+    return [f"{len(boxes):,} labels were read from \\boxed{{}}{told}"]
 
 
 def _records(rows: pl.DataFrame, task: Task) -> Reading:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from metier.curation import reasons
+from metier.metrics.boxed import last_box
 
 # In the order in which they are looked for when an answer is a JSON object with several keys.
 LABEL_KEYS = ("label", "class", "category", "intent", "classification", "prediction", "answer", "output", "result")
@@ -48,8 +49,8 @@ class Answer:
 
 
 def read_answer(text: str | None, max_chars: int) -> Answer:
-    """The label in an answer: plain, quoted, led by "Label:", fenced, as a JSON object with one label in it, or as a tool
-    call with such arguments.
+    """The label in an answer: plain, quoted, led by "Label:", fenced, in the last box of a reasoned answer (`\\boxed{}`),
+    as a JSON object with one label in it, or as a tool call with such arguments.
 
     Args:
         text: the answer as it was recorded.
@@ -112,7 +113,8 @@ def _as_call(value: object) -> tuple[str, dict[str, Any]] | None:
 
 
 def _checked(text: str, key: str | None, max_chars: int) -> Answer:
-    label = text.strip()
+    box = last_box(text)
+    label = (text if box is None else box.content).strip()
     while len(label) >= 2 and label[0] in _QUOTES and label[-1] in _QUOTES:
         label = label[1:-1].strip()
     if not label:

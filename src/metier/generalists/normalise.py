@@ -1,4 +1,5 @@
-"""From what a generalist wrote to a label of the task, without judging its manners: case, quotes, JSON, "Label: x"."""
+r"""From what a generalist wrote to a label of the task, without judging its manners: case, quotes, JSON, "Label: x", and
+\boxed{x} at the end of its reasoning."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from metier.metrics.boxed import last_box
 
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^```[\w-]*\s*\n?(.*?)\n?\s*```$", re.DOTALL)
@@ -50,7 +53,8 @@ def _forms(text: str) -> list[str]:
     bare = _THINKING.sub("", text).strip()
     fenced = _FENCE.match(bare)
     bare = fenced[1].strip() if fenced else bare
-    forms = [text, bare, *_json_strings(bare)]
+    box = last_box(bare)
+    forms = [text, bare, *_json_strings(bare), *([box.content] if box is not None else [])]
     return forms + [shorter for form in forms if (shorter := _LEAD.sub("", form.strip(), count=1)) != form.strip()]
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from metier.metrics.boxed import last_box
+
 LABEL_CHARS = 80
 LABEL_WORDS = 8
 _FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
@@ -44,10 +46,13 @@ _NO_ANSWER = Answer(Form.NONE)
 
 
 def read_answer(response: str | None) -> Answer:
-    """The answer in a response, out of a code fence, quotes, a tool call or a JSON object with one short value."""
+    """The answer in a response, out of a code fence, quotes, a tool call, a JSON object with one short value, or a box
+    (`\\boxed{}`) at the end of some reasoning."""
     text = (response or "").strip()
     if not text:
         return _NO_ANSWER
+    if (box := last_box(text)) is not None and _is_short(box.content):
+        return Answer(Form.SHORT, clean_label(box.content))
     if text.startswith("```") and (fenced := _FENCE.match(text)):
         text = fenced.group(1)
     if text[:1] in "{[":
@@ -56,9 +61,11 @@ def read_answer(response: str | None) -> Answer:
             return _read_object(arguments_of(parsed))
         if isinstance(parsed, list):
             return Answer(Form.OBJECT, keys=("[]",))
-    if len(text) <= LABEL_CHARS and "\n" not in text and text.count(" ") < LABEL_WORDS:
-        return Answer(Form.SHORT, clean_label(text))
-    return Answer(Form.LONG)
+    return Answer(Form.SHORT, clean_label(text)) if _is_short(text) else Answer(Form.LONG)
+
+
+def _is_short(text: str) -> bool:
+    return len(text) <= LABEL_CHARS and "\n" not in text and text.count(" ") < LABEL_WORDS
 
 
 def arguments_of(parsed: Any) -> Any:
