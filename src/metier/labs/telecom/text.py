@@ -97,7 +97,7 @@ def question(
     tables = ["\n".join((_DRIVE_TITLE, "", "|".join(DRIVE_COLUMNS), *drive))]
     tables.insert(0 if cells_first else 1, "\n".join((_CELL_TITLE, "", "|".join(CELL_COLUMNS), *cells)))
     listed = "\n".join(f"{label}: {text}" for label, text in options)
-    return _QUESTION.format(n_options=len(options), options=listed, tables="\n\n".join(tables) + "\n")
+    return _QUESTION.format(n_options=len(options), options=listed, tables="\n\n".join(tables))
 
 
 def drive_tables(drives: Drives) -> list[list[str]]:

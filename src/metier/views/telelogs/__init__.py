@@ -1,0 +1,1 @@
+"""The telelogs view: 5G drive-test questions as the measurements an engineer would take from their two tables."""

@@ -1,0 +1,105 @@
+"""The columns of the two tables: their published names, short names they also go by, and the values they may hold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+Kind = Literal["drive", "cells"]
+N_NEIGHBOURS = 5
+TITLES: dict[Kind, str] = {"drive": "drive-test", "cells": "engineering"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `key` is ours, `names` are the published one and shorter ones, without unit.
+
+    `low` and `high` bound what a number may be, None for text. `needed`: a table without the column cannot be read.
+    `blank`: single rows may leave it out.
+    """
+
+    key: str
+    names: tuple[str, ...]
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    needed: bool = False
+    blank: bool = True
+    whole: bool = False
+
+
+_TOP = "Measurement PCell Neighbor Cell Top Set(Cell Level) Top"
+MAX_PCI = 1007.0  # 3GPP TS 38.211, 7.4.2.1: 1008 physical-layer cell identities.
+
+DRIVE: tuple[Column, ...] = (
+    Column("time", ("Timestamp", "Time")),
+    Column("longitude", ("Longitude",), "", -180, 180, needed=True),
+    Column("latitude", ("Latitude",), "", -90, 90, needed=True),
+    Column("speed_km_h", ("GPS Speed", "Speed"), "km/h", 0, 1000, needed=True),
+    Column("pci", ("5G KPI PCell RF Serving PCI", "Serving PCI"), "", 0, MAX_PCI, needed=True, whole=True),
+    Column("rsrp_dbm", ("5G KPI PCell RF Serving SS-RSRP", "Serving SS-RSRP", "SS-RSRP"), "dBm", -250, 50, needed=True),
+    Column("sinr_db", ("5G KPI PCell RF Serving SS-SINR", "Serving SS-SINR", "SS-SINR"), "dB", -100, 100),
+    Column(
+        "throughput_mbps",
+        ("5G KPI PCell Layer2 MAC DL Throughput", "MAC DL Throughput", "DL Throughput"),
+        "Mbps",
+        0,
+        100_000,
+        needed=True,
+    ),
+    *(
+        Column(f"pci_{place}", (f"{_TOP} {place} PCI", f"Top {place} PCI"), "", 0, MAX_PCI, whole=True)
+        for place in range(1, N_NEIGHBOURS + 1)
+    ),
+    *(
+        Column(
+            f"rsrp_{place}",
+            (f"{_TOP} {place} Filtered Tx BRSRP", f"Top {place} Filtered Tx BRSRP", f"Top {place} BRSRP"),
+            "dBm",
+            -250,
+            50,
+        )
+        for place in range(1, N_NEIGHBOURS + 1)
+    ),
+    Column("n_rb", ("5G KPI PCell Layer1 DL RB Num (Including 0)", "DL RB Num", "RB Num"), "", 0, 10_000, needed=True),
+)
+
+CELLS: tuple[Column, ...] = (
+    Column("gnodeb", ("gNodeB ID",)),
+    Column("cell", ("Cell ID",)),
+    Column("longitude", ("Longitude",), "", -180, 180, needed=True, blank=False),
+    Column("latitude", ("Latitude",), "", -90, 90, needed=True, blank=False),
+    Column("azimuth", ("Mechanical Azimuth",), "", -360, 360, needed=True),
+    Column("downtilt", ("Mechanical Downtilt",), "", -90, 90, needed=True),
+    Column("digital_tilt", ("Digital Tilt",), "", -90, 255, needed=True),
+    Column("digital_azimuth", ("Digital Azimuth",), "", -360, 360),
+    Column("beam", ("Beam Scenario",), needed=True),
+    Column("height_m", ("Height",), "", 0, 5000, needed=True),
+    Column("pci", ("PCI",), "", 0, MAX_PCI, needed=True, blank=False, whole=True),
+    Column("txrx", ("TxRx Mode",)),
+    Column("power_dbm", ("Max Transmit Power",), "", -100, 200),
+    Column("antenna", ("Antenna Model",)),
+)
+
+COLUMNS: dict[Kind, tuple[Column, ...]] = {"drive": DRIVE, "cells": CELLS}
+
+
+@lru_cache(maxsize=1024)
+def normalised(name: str) -> str:
+    """A column's name without its unit, case, spaces and signs. Any other unit than ours stays, and so does not match."""
+    unit = re.compile(r"[\[(（]\s*(km/h|kmh|dbm|db|mbps|mbit/s|°|deg|degrees|m)\s*[\])）]\s*$", re.IGNORECASE)
+    return re.sub(r"[^a-z0-9/]", "", unit.sub("", name.strip()).lower())
+
+
+def known(kind: Kind) -> dict[str, int]:
+    """Every normalised name of a table's columns, to their place."""
+    return _KNOWN[kind]
+
+
+def _names(columns: tuple[Column, ...]) -> dict[str, int]:
+    return {normalised(name): place for place, column in enumerate(columns) for name in column.names}
+
+
+_KNOWN: dict[Kind, dict[str, int]] = {"drive": _names(DRIVE), "cells": _names(CELLS)}
