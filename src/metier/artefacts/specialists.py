@@ -66,6 +66,30 @@ class LanguageModel:
 
 
 @dataclass(frozen=True)
+class ViewFeature:
+    """One number that a view computes: its name, its unit ("" for a count or a share), and what it is."""
+
+    name: str
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class ViewUse:
+    """The view through which a specialist reads its inputs, as it was when the specialist was trained.
+
+    `sha256` is that of the view's code. `classes` are those between which its inputs let choose, empty where they offer no
+    choices of their own.
+    """
+
+    name: str
+    version: int
+    sha256: str
+    features: tuple[ViewFeature, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Card:
     """What the specialist is: for the report and the model card."""
 
@@ -86,6 +110,7 @@ class Card:
     notes: tuple[str, ...] = ()
     kind: OutputKind = OutputKind.LABEL
     language_model: LanguageModel | None = None
+    view: ViewUse | None = None
 
 
 @dataclass(frozen=True)

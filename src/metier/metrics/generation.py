@@ -7,6 +7,8 @@ DEGENERATE = "degenerate"
 CUT_OFF = "cut off"
 INVALID = "invalid"
 TOO_LONG = "too long"
+# Of students that read through a view: the input is none that it can read.
+UNREADABLE = "unreadable"
 
 _TAIL_CHARS = 15
 _REPEATS = 4

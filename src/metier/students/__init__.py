@@ -16,9 +16,15 @@ from metier.students.base import (
 from metier.students.encoder.student import EncoderStudent
 from metier.students.linear.student import LinearStudent
 from metier.students.lm.student import LmStudent
+from metier.students.trees.student import TreesStudent
 
 # Cheapest first: the ladder is climbed in this order.
-STUDENTS: dict[str, Student] = {"linear": LinearStudent(), "encoder": EncoderStudent(), "lm": LmStudent()}
+STUDENTS: dict[str, Student] = {
+    "linear": LinearStudent(),
+    "trees": TreesStudent(),
+    "encoder": EncoderStudent(),
+    "lm": LmStudent(),
+}
 
 __all__ = [
     "LABEL_TASK",
@@ -34,4 +40,5 @@ __all__ = [
     "Predictor",
     "Student",
     "TaskSpec",
+    "TreesStudent",
 ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from metier.artefacts.specialists import LanguageModel
+from metier.artefacts.specialists import LanguageModel, ViewUse
 from metier.artefacts.tasks import OutputKind, Template
 from metier.errors import BadInput, NotEnoughData
 from metier.progress import Progress
@@ -19,6 +19,8 @@ Option = str | int | float | bool | None
 FloatArray = npt.NDArray[np.float64]
 ProbabilityArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.object_]
+# What a student reads: the input as it is, what a view makes of it, or whichever of the two there is.
+Reads = Literal["input", "view", "either"]
 
 MIN_CLASSES = 2
 
@@ -50,12 +52,14 @@ class LabelledTexts:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What is asked of a student: the kind of output, the JSON Schema of a record (`fields` only), and the prompt that the
-    frontier model gets for it, where the traffic has one."""
+    """What is asked of a student: the kind of output, the JSON Schema of a record (`fields` only), the prompt that the
+    frontier model gets for it, where the traffic has one, and the name of the view (in `metier.views.VIEWS`) through which
+    inputs are read, where there is one."""
 
     kind: OutputKind = OutputKind.LABEL
     output_schema: Mapping[str, Any] | None = None
     template: Template | None = None
+    view: str | None = None
 
 
 LABEL_TASK = TaskSpec()
@@ -71,9 +75,9 @@ class Answers:
     columns in the order of `classes_`; they are calibrated for inputs of the known classes and know nothing of foreignness.
     Where the output is no label, k is 0.
 
-    Of students that write: `failures` (n,) says why an answer is none ("degenerate", "cut off", "invalid", "too long":
-    see `metrics.generation`), None where it is one; a failed answer keeps its text and has score 0. `input_tokens` and
-    `output_tokens` (n,) count what was read and written.
+    `failures` (n,) says why an answer is none, None where it is one: of students that write, "degenerate", "cut off",
+    "invalid", "too long"; of those that read through a view, "unreadable" (see `metrics.generation`). A failed answer keeps
+    its text and has score 0. `input_tokens` and `output_tokens` (n,) count what was read and written.
     """
 
     labels: LabelArray
@@ -106,7 +110,7 @@ class EpochPoint:
 @dataclass(frozen=True)
 class FitSummary:
     """How a training went. `tune_accuracy` is that of the exported form; `wall_s` spans export and earlier, killed runs;
-    `language_model` is what only a student that writes has to say."""
+    `language_model` is what only a student that writes has to say, `view` through what the inputs were read."""
 
     student: str
     base_model: str
@@ -124,6 +128,7 @@ class FitSummary:
     versions: dict[str, str]
     notes: tuple[str, ...] = field(default=())
     language_model: LanguageModel | None = None
+    view: ViewUse | None = None
 
 
 class Predictor(Protocol):
@@ -131,7 +136,8 @@ class Predictor(Protocol):
 
     @property
     def classes_(self) -> tuple[str, ...]:
-        """The labels it can give, sorted; empty where its output is no label."""
+        """The labels it can give, sorted; empty where its output is no label. Where inputs name their own choices, the
+        classes behind them."""
         ...
 
     def predict(self, inputs: Sequence[str]) -> Answers:
@@ -150,6 +156,11 @@ class Student(Protocol):
     @property
     def kinds(self) -> frozenset[OutputKind]:
         """The kinds of output it can learn."""
+        ...
+
+    @property
+    def reads(self) -> Reads:
+        """Whether it reads inputs as they are, needs a view of them, or takes one where there is one."""
         ...
 
     def fit(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
-from metier.artefacts.specialists import LanguageModel
+from metier.artefacts.specialists import LanguageModel, ViewUse
 from metier.errors import BadArtefact
 from metier.students.base import EpochPoint, FitSummary, LabelledTexts, Option
 from metier.version import __version__
@@ -25,10 +25,19 @@ META = "meta.json"
 FORMAT = 1  # raise it when the exported form changes so that older code must refuse it
 
 
-def recipe_of(student: str, train: LabelledTexts, tune: LabelledTexts, seed: int, options: Mapping[str, Option]) -> str:
+def recipe_of(
+    student: str,
+    train: LabelledTexts,
+    tune: LabelledTexts,
+    seed: int,
+    options: Mapping[str, Option],
+    view: ViewUse | None = None,
+) -> str:
     """A digest of everything that decides what a training makes; work of another recipe is never resumed."""
     sha = hashlib.sha256()
     plain = {"student": student, "seed": seed, "options": dict(options), "metier": __version__, "format": FORMAT}
+    if view is not None:
+        plain["view"] = [view.name, view.version, view.sha256]
     sha.update(json.dumps(plain, sort_keys=True).encode())
     for texts in (train, tune):
         sha.update(json.dumps([texts.inputs, texts.labels]).encode())
@@ -163,4 +172,6 @@ def _summary(content: Mapping[str, Any]) -> FitSummary:
         plain["tune_accuracy"] = math.nan
     if (model := plain.get("language_model")) is not None:
         plain["language_model"] = TypeAdapter(LanguageModel).validate_python(model)
+    if (view := plain.get("view")) is not None:
+        plain["view"] = TypeAdapter(ViewUse).validate_python(view)
     return FitSummary(**{**plain, "curve": epoch_points(content["curve"])})

@@ -20,12 +20,14 @@ from metier.artefacts.specialists import CurvePoint
 from metier.progress import Progress
 from metier.students.base import LABEL_TASK, FitSummary, LabelledTexts, Option, Student, TaskSpec
 from metier.students.exports import recipe_of, write_json
+from metier.students.viewing import use_of_task
 
 # Parts of the train split, geometric. Together 0.44 of the main training's examples: the curve costs less than half of
-# it. `linear` is so cheap that a fourth part is worth its seconds; `lm`, so dear that the fewest that a law can be
-# fitted to must do.
+# it. `linear` and `trees` are so cheap that a fourth part is worth its seconds; `lm`, so dear that the fewest that a law
+# can be fitted to must do.
 SHARES: Mapping[str, tuple[float, ...]] = {
     "linear": (1 / 16, 1 / 8, 1 / 4, 1 / 2),
+    "trees": (1 / 16, 1 / 8, 1 / 4, 1 / 2),
     "encoder": (1 / 16, 1 / 8, 1 / 4),
     "lm": (1 / 8, 1 / 4),
 }
@@ -88,7 +90,7 @@ def _measured(
     options: Mapping[str, Option],
     task: TaskSpec,
 ) -> CurvePoint:
-    recipe = recipe_of(student.name, part, tune, seed, options)
+    recipe = recipe_of(student.name, part, tune, seed, options, use_of_task(task))
     path = folder / f"{student.name}-{len(part)}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}.json"
     if path.exists():
         return CurvePoint(**json.loads(path.read_bytes()))

@@ -22,6 +22,7 @@ from metier.students.base import (
     FitSummary,
     LabelledTexts,
     Option,
+    Reads,
     TaskSpec,
     classes_of,
     label_places,
@@ -77,6 +78,7 @@ class EncoderStudent:
 
     name: str = "encoder"
     kinds: frozenset[OutputKind] = frozenset({OutputKind.LABEL})
+    reads: Reads = "input"
 
     def fit(
         self,

@@ -22,6 +22,7 @@ from metier.students.base import (
     FitSummary,
     LabelledTexts,
     Option,
+    Reads,
     TaskSpec,
     classes_of,
     label_places,
@@ -62,6 +63,7 @@ class LinearStudent:
 
     name: str = "linear"
     kinds: frozenset[OutputKind] = frozenset({OutputKind.LABEL})
+    reads: Reads = "input"
 
     def fit(
         self,

@@ -15,7 +15,16 @@ from pydantic import TypeAdapter
 from metier.artefacts.tasks import OutputKind
 from metier.errors import MissingExtra
 from metier.progress import Progress
-from metier.students.base import LABEL_TASK, FitSummary, LabelledTexts, Option, TaskSpec, classes_of, merged_options
+from metier.students.base import (
+    LABEL_TASK,
+    FitSummary,
+    LabelledTexts,
+    Option,
+    Reads,
+    TaskSpec,
+    classes_of,
+    merged_options,
+)
 from metier.students.exports import done_summary, recipe_of
 from metier.students.lm.parts import Base
 from metier.students.lm.predictor import LmPredictor
@@ -33,6 +42,7 @@ class LmStudent:
 
     name: str = _NAME
     kinds: frozenset[OutputKind] = frozenset({OutputKind.LABEL, OutputKind.FIELDS, OutputKind.TEXT})
+    reads: Reads = "either"
 
     def fit(
         self,
