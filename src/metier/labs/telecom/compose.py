@@ -1,0 +1,89 @@
+"""From drafts to scenarios: clutter, levels, floors, the user's link and the handover's cost put together."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.labs.telecom import causes, radio
+from metier.labs.telecom.antenna import vertical_width
+from metier.labs.telecom.draft import N_STEPS, Draft
+from metier.labs.telecom.drive import drive, sampled
+from metier.labs.telecom.network import N_CELLS, planned_tilt
+from metier.labs.telecom.scenario import Mechanisms, Scenario, replaced
+
+Array = npt.NDArray[np.floating]
+
+_NEUTRAL_IMPLEMENTATION = 0.7
+_NEUTRAL_SHARE = 0.66
+
+
+def compose(rng: np.random.Generator, draft: Draft) -> tuple[Scenario, Mechanisms]:
+    """Put each window's cause into it."""
+    causes.isolate(rng, draft)
+    marks = causes.neutral(draft)
+    causes.weak_collisions(rng, draft)
+    marks["pci"] = draft.network.pci.copy()
+    for inject in causes.INJECT.values():
+        inject(rng, draft, marks)
+    n_rb, planned_rb = causes.resource_blocks(rng, draft)
+    scenario = _scenario(rng, draft, planned_rb)
+    small = {name: mark.astype(np.float32) for name, mark in marks.items() if name != "pci"}
+    mechanisms = Mechanisms(
+        **small, pci=marks["pci"].astype(np.int64), speed_km_h=draft.speed_km_h, n_rb=n_rb.astype(np.float32)
+    )
+    return _calibrated(rng, draft, scenario, mechanisms), mechanisms
+
+
+def _scenario(rng: np.random.Generator, draft: Draft, planned_rb: Array) -> Scenario:
+    n = len(draft.cause)
+    network = draft.network
+    entered = draft.section[:, None, :]
+    clutter = (
+        draft.static[:, :, None] + draft.inside[:, :, None] * entered + draft.outside[:, :, None] * (1.0 - entered)
+    )
+    alike = (draft.target_dbm - draft.reference).astype(np.float32)
+    floor = np.maximum(draft.target_dbm - draft.snr_db, radio.thermal_dbm(rng.uniform(4.0, 8.0, n)))
+    fields = {
+        "gain": draft.gain - clutter.astype(np.float32) + alike[:, None, None],
+        "depression": draft.depression,
+        "horizontal": draft.horizontal,
+        "tilt": planned_tilt(network),
+        "width": vertical_width(network.beam),
+        "eirp": network.eirp_dbm,
+        "load": draft.load,
+        "floor_dbm": floor,
+        "offset_db": draft.offset_db,
+        "time_to_trigger_s": draft.time_to_trigger_s,
+        "interruption_s": rng.uniform(0.03, 0.35, n),
+        "restart": rng.uniform(0.15, 0.75, n),
+        "recovery_s": rng.uniform(0.3, 1.6, n),
+        "speed_km_h": draft.planned_speed_km_h,
+        "n_rb": planned_rb,
+        "frequency_ghz": network.frequency_ghz,
+        "csi_delay_s": draft.csi_delay_s,
+        "implementation": np.full(n, _NEUTRAL_IMPLEMENTATION),
+        "layers": np.full(n, 4.0),
+        "beam_gain_db": rng.uniform(2.0, 8.0, n),
+        "downlink_share": np.full(n, _NEUTRAL_SHARE),
+        "jitter": draft.jitter_db[:, None, None].astype(np.float32)
+        * rng.standard_normal((n, N_CELLS, N_STEPS), dtype=np.float32),
+        "rate_noise": np.exp(rng.uniform(0.02, 0.1, n)[:, None] * rng.standard_normal((n, N_STEPS))),
+    }
+    small = {name: np.asarray(value, dtype=np.float32) for name, value in fields.items()}
+    return Scenario(**small, exists=network.exists, pci=network.pci)
+
+
+def _calibrated(rng: np.random.Generator, draft: Draft, scenario: Scenario, mechanisms: Mechanisms) -> Scenario:
+    """Give each user a link on which the drive without its cause would have run at a usual rate of this window.
+
+    The rate is drawn; receivers, schedulers and frame formats differ enough to make it (implementation loss 0.45 to 0.9 of
+    Shannon's bound, 0.55 to 0.8 of the symbols for downlink data), and where they do not, the window is as the physics has it.
+    """
+    plan = replaced(mechanisms, scenario)
+    rate = np.median(sampled(drive(scenario, plan).throughput_mbps), axis=1)
+    wanted = rng.uniform(680.0, 1250.0, len(rate)).astype(np.float32)
+    factor = np.clip(wanted / np.maximum(rate, 1.0), 0.5, 1.55)
+    implementation = np.clip(_NEUTRAL_IMPLEMENTATION * factor, 0.45, 0.9)
+    share = np.clip(_NEUTRAL_SHARE * factor * _NEUTRAL_IMPLEMENTATION / implementation, 0.55, 0.8)
+    return scenario.on_link(implementation.astype(np.float32), share.astype(np.float32))
