@@ -17,6 +17,7 @@ from metier.artefacts.tasks import OutputKind
 from metier.errors import NotEnoughData
 from metier.evaluation import asking
 from metier.metrics.correctness import ACCEPTABLE_ROUGE_L, is_correct
+from metier.metrics.generation import UNREADABLE
 from metier.progress import Progress, silent
 from metier.statistics import risk_control
 from metier.statistics.intervals import Interval
@@ -83,11 +84,13 @@ def calibrate(
     if not tune.height or not calibration.height:
         raise NotEnoughData(f"{tune.height} tune and {calibration.height} calibration examples; curate more.")
     with asking.loaded(specialist) as predictor:
-        tune_raw, tune_ood, tune_correct = _answer(
+        tune_raw, tune_ood, tune_correct, was_read = _answer(
             specialist, predictor, dataset, tune, "Scoring the tune split", progress
         )
-        ood_threshold = float(np.quantile(tune_ood, settings.in_distribution_kept, method="higher"))
-        scores, ood, correct = _answer(
+        # What could not be read is no ordinary input to be let through: it would open the gate to everything.
+        inputs_read = tune_ood[was_read] if was_read.any() else tune_ood
+        ood_threshold = float(np.quantile(inputs_read, settings.in_distribution_kept, method="higher"))
+        scores, ood, correct, _ = _answer(
             specialist, predictor, dataset, calibration, "Scoring the calibration split", progress
         )
     gated = gated_scores(scores, ood, ood_threshold)
@@ -146,9 +149,9 @@ def _answer(
     frame: pl.DataFrame,
     description: str,
     progress: Progress,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores (NaN for answers that failed: never kept), ood scores and whether each answer is right for its kind of output;
-    an ood input has no right answer."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Scores (NaN for answers that failed: never kept), ood scores, whether each answer is right for its kind of output (an
+    ood input has no right answer), and whether the input could be read through the specialist's view."""
     answers = asking.ask(
         predictor,
         frame["input"].to_list(),
@@ -161,7 +164,8 @@ def _answer(
         failure is None and is_correct(dataset.kind, str(given), wanted)
         for given, wanted, failure in zip(answers.labels, frame["output"], failures, strict=True)
     ]
-    return answers.gate_scores, answers.ood_scores, np.asarray(correct, dtype=np.bool_)
+    was_read = np.array([failure != UNREADABLE for failure in failures], dtype=np.bool_)
+    return answers.gate_scores, answers.ood_scores, np.asarray(correct, dtype=np.bool_), was_read
 
 
 def _certificate(

@@ -22,8 +22,11 @@ from metier.statistics.learning_curve import LabelsNeeded, fit_learning_curve_to
 from metier.students import STUDENTS, FitSummary, LabelledTexts, Option, Predictor, TaskSpec
 from metier.students.learning import measure_learning_curve
 from metier.students.lm.settings import LmSettings
+from metier.students.viewing import choose_view, find_view, view_use
+from metier.views import VIEWS, View
 
 AUTO = "auto"
+NO_VIEW = "none"
 # The ladder of each kind of output, cheapest first, where the settings name none. On labels a language model costs many
 # times the encoder, in training and at every answer: who wants it names it.
 _LADDERS: dict[OutputKind, tuple[str, ...]] = {
@@ -31,6 +34,9 @@ _LADDERS: dict[OutputKind, tuple[str, ...]] = {
     OutputKind.FIELDS: ("lm",),
     OutputKind.TEXT: ("lm",),
 }
+# Where a view reads a task's inputs: the classical baseline with and without it. The encoder would read the beginning of a
+# long table and nothing else.
+_LADDER_OF_VIEWS = ("linear", "trees")
 _MIN_POINTS = 3
 # A spotless tune split still leaves an error to halve: half an error in a tune split of a thousand.
 _LEAST_ERROR = 5e-4
@@ -54,8 +60,13 @@ class TrainSettings(BaseModel):
 
     students: tuple[str, ...] = Field(
         (AUTO,),
-        description="Students to train, cheapest first: linear, encoder, lm; auto trains those that suit the kind of "
-        "output (label: linear, encoder; fields and text: lm).",
+        description="Students to train, cheapest first: linear, trees, encoder, lm; auto trains those that suit the kind "
+        "of output (label: linear, encoder, or linear, trees where a view reads the inputs; fields and text: lm).",
+    )
+    view: str = Field(
+        AUTO,
+        description="View through which trees and lm read the inputs: auto takes the one that fits 95% of the train "
+        "inputs, if any; none takes none; a name takes that one.",
     )
     base_model: str = Field(
         "minilm",
@@ -71,7 +82,7 @@ class TrainSettings(BaseModel):
         description="Form of the exported encoder; auto takes int8 where it costs no accuracy on the tune split.",
     )
     curve_students: tuple[str, ...] = Field(
-        ("linear",),
+        ("linear", "trees"),
         description="Students that are also trained on parts of the examples, for a learning curve; it makes the "
         "encoder's training about 45% longer.",
     )
@@ -82,6 +93,13 @@ class TrainSettings(BaseModel):
         if unknown := [name for name in names if name not in STUDENTS and names != (AUTO,)]:
             raise ValueError(f"no student is called {', '.join(map(repr, unknown))}; there are: {', '.join(STUDENTS)}")
         return names
+
+    @field_validator("view")
+    @classmethod
+    def _known_view(cls, name: str) -> str:
+        if name not in (AUTO, NO_VIEW, *VIEWS):
+            raise ValueError(f"no view is called {name!r}; there are: {', '.join((AUTO, NO_VIEW, *VIEWS))}")
+        return name
 
     def of_student(self, student: str, lm: LmSettings | None = None) -> dict[str, Any]:
         """What shapes the training of one student: its options and its learning curve."""
@@ -105,27 +123,70 @@ class Ladder:
     left_out: tuple[str, ...] = ()
 
 
-def ladder(kind: OutputKind, names: Sequence[str], *, asked: bool = False) -> Ladder:
-    """The students among `names` that can learn a task of this kind; ("auto",) stands for those that suit it.
+def ladder(kind: OutputKind, names: Sequence[str], *, asked: bool = False, view: str | None = None) -> Ladder:
+    """The students among `names` that can learn a task of this kind, read through `view` where it has one; ("auto",) stands
+    for those that suit it.
 
     Raises BadInput where none is left, and, where they were `asked` for by name just now, where one cannot.
     """
-    wanted = _LADDERS.get(kind, ()) if tuple(names) == (AUTO,) else tuple(names)
-    able = tuple(name for name in wanted if kind in STUDENTS[name].kinds)
-    left_out = tuple(_unable(name, kind) for name in wanted if name not in able)
+    chosen = tuple(names) == (AUTO,)
+    wanted = _LADDERS.get(kind, ()) if chosen else tuple(names)
+    spared: tuple[str, ...] = ()
+    if chosen and view is not None and kind is OutputKind.LABEL:
+        spared = tuple(_spared(name, view) for name in wanted if name not in _LADDER_OF_VIEWS)
+        wanted = _LADDER_OF_VIEWS
+    faults = {name: fault for name in wanted if (fault := _fault(name, kind, view)) is not None}
+    able = tuple(name for name in wanted if name not in faults)
+    left_out = tuple(faults.values())
     if left_out and (asked or not able):
-        raise BadInput(f"{'; '.join(left_out)}. Students for it: {', '.join(_able(kind)) or 'none'}.")
+        raise BadInput(f"{'; '.join(left_out)}. Students for it: {', '.join(_able(kind, view)) or 'none'}.")
     if not able:
         raise BadInput(f"No student can learn a task whose output is {kind.value!r} yet.")
-    return Ladder(able, left_out)
+    return Ladder(able, (*left_out, *spared))
 
 
-def _unable(name: str, kind: OutputKind) -> str:
-    return f"the student {name!r} cannot learn a task whose output is {kind.value!r}"
+def _fault(name: str, kind: OutputKind, view: str | None) -> str | None:
+    """Why a student cannot learn a task; None where it can."""
+    student = STUDENTS[name]
+    if kind not in student.kinds:
+        return f"the student {name!r} cannot learn a task whose output is {kind.value!r}"
+    if student.reads == "view" and view is None:
+        return f"the student {name!r} learns from the numbers of a view, and no view reads this task's inputs"
+    return None
 
 
-def _able(kind: OutputKind) -> list[str]:
-    return [name for name, student in STUDENTS.items() if kind in student.kinds]
+def _spared(name: str, view: str) -> str:
+    return (
+        f"the student {name!r}, which would read the beginning of each input (max_tokens); the view {view!r} reads all of "
+        f"it. Name it in students to train it all the same"
+    )
+
+
+def _able(kind: OutputKind, view: str | None) -> list[str]:
+    return [name for name in STUDENTS if _fault(name, kind, view) is None]
+
+
+def view_of(dataset: Dataset, settings: TrainSettings) -> View | None:
+    """The view through which a dataset's inputs are read: the one that the settings name, or the one that suits the train
+    split; None where there is none, or none is wanted."""
+    if settings.view == NO_VIEW:
+        return None
+    if settings.view != AUTO:
+        return find_view(settings.view)
+    frame = dataset.split("train").filter(pl.col("output").is_not_null())
+    labels = frame["output"].to_list() if dataset.kind is OutputKind.LABEL else None
+    return choose_view(frame["input"].to_list(), labels)
+
+
+def view_of_student(student: str, view: View | None) -> View | None:
+    """The view that this student reads through, where the task has one."""
+    return None if STUDENTS[student].reads == "input" else view
+
+
+def shaped_by(view: View) -> dict[str, Any]:
+    """What of a view shapes a training: any other would make another specialist."""
+    use = view_use(view)
+    return {"name": use.name, "version": use.version, "sha256": use.sha256}
 
 
 def train(
@@ -145,10 +206,11 @@ def train(
     NotEnoughData where a split is empty or has one class, MissingExtra where the student needs an extra, LicenceNotAccepted
     where its base model asks for consent, TrainingFailed where the loss is not a number.
     """
-    ladder(dataset.kind, (student,), asked=True)
+    view = view_of(dataset, settings)
+    ladder(dataset.kind, (student,), asked=True, view=view.name if view else None)
     learn, tune = labelled(dataset, "train"), labelled(dataset, "tune")
     folder.mkdir(parents=True, exist_ok=True)
-    options, task = settings.options(student, lm), task_of(dataset)
+    options, task = settings.options(student, lm), task_of(dataset, view_of_student(student, view))
     summary = STUDENTS[student].fit(learn, tune, folder, seed=seed, progress=progress, options=options, task=task)
     curve = None
     if student in settings.curve_students:
@@ -167,9 +229,9 @@ def train(
     return Specialist(_card(dataset, summary), curve, folder)
 
 
-def task_of(dataset: Dataset) -> TaskSpec:
+def task_of(dataset: Dataset, view: View | None = None) -> TaskSpec:
     """What a student is told of the task beside its examples."""
-    return TaskSpec(dataset.kind, dataset.output_schema, dataset.template)
+    return TaskSpec(dataset.kind, dataset.output_schema, dataset.template, view.name if view else None)
 
 
 def load(specialist: Specialist) -> Predictor:
@@ -239,4 +301,5 @@ def _card(dataset: Dataset, summary: FitSummary) -> Card:
         notes=summary.notes,
         kind=dataset.kind,
         language_model=summary.language_model,
+        view=summary.view,
     )

@@ -42,7 +42,7 @@ from metier.price import PriceSettings, price
 from metier.store.folders import Recipe, Stored
 from metier.store.payload import digest
 from metier.students.lm.settings import LmSettings
-from metier.train import Ladder, TrainSettings, ladder, train
+from metier.train import Ladder, TrainSettings, ladder, shaped_by, train, view_of, view_of_student
 
 Given = Mapping[str, Any]
 
@@ -91,7 +91,8 @@ def ladder_stage(at: Session, task: str, given: Given, lm: Given) -> Ladder:
     """
     dataset = latest_dataset(at, task).dataset
     settings = cast(TrainSettings, at.project.settings("train", dataset.task_name, **given))
-    chosen = ladder(dataset.kind, settings.students, asked="students" in given)
+    view = view_of(dataset, settings)
+    chosen = ladder(dataset.kind, settings.students, asked="students" in given, view=view.name if view else None)
     if "lm" in chosen.students:
         _, recipe, language_model = _training(at, task, "lm", given, lm)
         if at.store.find(recipe) is None:
@@ -126,6 +127,8 @@ def _training(at: Session, task: str, student: str, given: Given, lm: Given) -> 
     language_model = cast(LmSettings, at.project.settings("lm", name, **lm))
     # Only what shapes this student is in its recipe, so that another student's settings do not train it again.
     own = {"student": student, **settings.of_student(student, language_model)}
+    if (view := view_of_student(student, view_of(found.dataset, settings))) is not None:
+        own["view"] = shaped_by(view)
     recipe = Recipe("specialist", name, {"dataset": found.manifest.id}, own, at.project.project.seed, versions())
     return found.dataset, recipe, language_model
 

@@ -21,6 +21,7 @@ from metier.pages.inputs import ReportInputs
 from metier.pages.schema import to_json_values
 from metier.pages.text import as_sentence, clip, longest_word
 from metier.pages.verdict import leading_specialist, volume
+from metier.pages.views import baseline_table, view_sections
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ def _view(content: ReportData) -> dict[str, Any]:
             "models": written.language_model_table([item.card for item in content.specialists]),
             "table": tables.specialist_table([item.card for item in content.specialists]),
             "plots": [(item.card.student, plots.learning_plot(item)) for item in content.specialists if item.measured],
+        },
+        "views": {
+            "sections": view_sections([item.card for item in content.specialists]),
+            "baselines": baseline_table(content),
         },
         "dataset": {
             "plot": plots.split_plot(data),

@@ -319,6 +319,9 @@ def _card(card: Card) -> dict[str, str]:
         **({"classes": figures.count(len(card.classes))} if card.kind is OutputKind.LABEL else {}),
         f"{words.right(card.kind)} on the tune split": _with_interval(card.tune_accuracy, figures.percent),
         "why these weights": card.precision_reason or "–",
+        "reads": "the input as it is"
+        if card.view is None
+        else f"the view {card.view.name}, version {card.view.version}",
     }
 
 

@@ -115,9 +115,11 @@ def offered(reading: Reading, classes: Sequence[str]) -> npt.NDArray[np.bool_]:
     return np.array([name in reading.choices for name in classes], dtype=np.bool_)
 
 
-def view_examples(view: View, texts: LabelledTexts, split: str, progress: Progress) -> Viewed:
+def view_examples(
+    view: View, texts: LabelledTexts, split: str, progress: Progress, *, names_classes: bool = True
+) -> Viewed:
     """Examples through the view; those that it cannot read, or whose label is not among their own choices, are left out,
-    counted and noted."""
+    counted and noted. Without `names_classes` the outputs are no labels, and stay as they are."""
     readings, classes, kept = [], [], []
     faults: list[str] = []
     n_strange = 0
@@ -129,7 +131,7 @@ def view_examples(view: View, texts: LabelledTexts, split: str, progress: Progre
         except Unreadable as fault:
             faults.append(str(fault))
             continue
-        name = class_of(reading, label)
+        name = class_of(reading, label) if names_classes else label
         if name is None:
             n_strange += 1
             continue

@@ -53,6 +53,12 @@ def answer_check(kind: OutputKind, classes: frozenset[str], rules: RecordRules |
     return lambda label: None if label in classes else f"a label that is not among its {len(classes)} classes"
 
 
+def named_anew_check(label: str) -> str | None:
+    """What an answer must be where inputs name their choices themselves: the specialist answers by one of these names,
+    which nobody else can know before."""
+    return None if label.strip() else "an empty label"
+
+
 def _record_fault(rules: RecordRules | None, text: str) -> str | None:
     record = parse_record(text)
     if record is None:

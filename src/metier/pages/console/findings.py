@@ -13,7 +13,7 @@ from metier.artefacts.economics import Bill, Economics
 from metier.artefacts.estimates import Estimate
 from metier.artefacts.evaluations import Evaluation, Verdict
 from metier.artefacts.policies import Policy
-from metier.artefacts.specialists import Specialist
+from metier.artefacts.specialists import Card, Specialist
 from metier.artefacts.tasks import Audit, AuditVerdict, OutputKind, TaskAudit
 from metier.pages import figures, words
 from metier.pages.console.kit import BAD, GOOD, NAME_CHARS, OPEN, brief_interval, panel, sentence, table, text, warnings
@@ -22,6 +22,7 @@ from metier.pages.console.written import written_tables
 from metier.pages.content import Headline, NamedCount, Outcome
 from metier.pages.gather import summarise
 from metier.pages.text import clip
+from metier.pages.views import view_line
 
 _AUDIT_STYLES = {AuditVerdict.SPECIALISE: GOOD, AuditVerdict.COLLECT: OPEN, AuditVerdict.FRONTIER: BAD}
 _VERDICT_STYLES = {
@@ -97,9 +98,22 @@ def specialist_table(*specialists: Specialist) -> RenderableType:
             figures.duration(card.train_wall_s),
             text(f"{card.precision}, {figures.size(card.size_bytes)}"),
         )
-    notes = [line for specialist in specialists for line in (*_forecasts(specialist), *specialist.card.notes)]
+    notes = [
+        line
+        for specialist in specialists
+        for line in (*_view(specialist.card), *_forecasts(specialist), *specialist.card.notes)
+    ]
     models = [made for specialist in specialists if (made := language_model_table(specialist.card)) is not None]
     return Group(rows, *models, *(sentence(line) for line in notes))
+
+
+def _view(card: Card) -> tuple[str, ...]:
+    """Through what a specialist reads its inputs, where it does not read them as they are."""
+    if card.view is None:
+        return ()
+    return (
+        f"{card.student} reads the view {view_line(card.view)}: {len(card.view.features):,} numbers of each input.",
+    )
 
 
 def evaluation_table(evaluation: Evaluation) -> RenderableType:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from metier.artefacts.specialists import LanguageModel
 from metier.artefacts.tasks import OutputKind
@@ -30,6 +32,8 @@ from metier.students.lm.predictor import LmPredictor, asking_of
 from metier.students.lm.prompts import form_from_json, form_to_json
 from metier.students.lm.standing import Standing, adapters_beside
 from metier.students.lm.training import Job
+from metier.students.lm.viewed import ViewedPredictor
+from metier.students.viewing import opened_view, stored_view, use_of_task
 
 _PACKAGES = ("torch", "transformers", "peft", "gguf", "xllamacpp", "tokenizers", "safetensors", "numpy")
 # The model as it was tuned, in Hugging Face layout; its adapters alone.
@@ -37,8 +41,9 @@ _MODEL, _ADAPTER, _PREFERENCE_ADAPTER = "model", "adapter", "adapter-preference"
 _FOLDERS = (_MODEL, _ADAPTER, _PREFERENCE_ADAPTER)
 
 
-def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
-    """Export the model with all its builds into `folder`, fit the score, write meta.json last."""
+def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str, ...] = ()) -> FitSummary:
+    """Export the model with all its builds into `folder`, fit the score, write meta.json last. `notes` are on the examples
+    that came to nothing before the training."""
     from metier.students.lm.exporting import copy_adapter
 
     tuned = tuple(one for one in (learnt.tuned.adapter, learnt.preference_adapter) if one is not None)
@@ -59,7 +64,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
         if adapter is not None:
             copy_adapter(adapter, folder / name)
     _link(job.phases.folder / "scoring" / FOREIGNNESS_FILE, folder / FOREIGNNESS_FILE)
-    summary = _summary(job, learnt, built, scoring, folder)
+    summary = _summary(job, learnt, built, scoring, folder, notes)
     _write_card(folder / _MODEL, job, learnt, summary)
     exported = sorted(
         str(path.relative_to(folder))
@@ -80,14 +85,23 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str) -> FitSummary:
         served=file_of(built.served),
         adapters=adapters,
         score=asdict(scoring.score),
+        view=stored_view(summary.view),
     )
 
 
-def load_lm(folder: Path, threads: int, parallel: int = PARALLEL) -> LmPredictor:
-    """The exported student of a folder. Raises BadArtefact naming the file that is missing or altered, MissingExtra."""
+def load_lm(folder: Path, threads: int, parallel: int = PARALLEL) -> LmPredictor | ViewedPredictor:
+    """The exported student of a folder. Raises BadArtefact naming the file that is missing or altered, or where the view
+    that it reads through is not the one that it was trained with; MissingExtra."""
+    meta = read_meta(folder, "lm")
+    # Specialists from before there were views say nothing of one.
+    view = opened_view(meta["view"], folder) if meta.get("view") is not None else None
+    predictor = _predictor(folder, meta, threads, parallel)
+    return predictor if view is None else ViewedPredictor(view, predictor)
+
+
+def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: int) -> LmPredictor:
     from metier.students.lm.engine import Adapter, LlamaEngine
 
-    meta = read_meta(folder, "lm")
     form, kind = form_from_json(meta["form"]), OutputKind(meta["kind"])
     classes = tuple(meta["summary"]["classes"])
     task = TaskSpec(kind, meta["output_schema"])
@@ -115,7 +129,9 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path) -> FitSummary:
+def _summary(
+    job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path, notes: tuple[str, ...]
+) -> FitSummary:
     tuned, trimmed = learnt.tuned, learnt.trimmed
     best = (f"the weights of epoch {tuned.best_epoch} of {len(tuned.curve)} are kept: best on the tune split",)
     failed = tuple(
@@ -137,6 +153,7 @@ def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: P
         size_bytes=0,
         versions=versions_of(_PACKAGES),
         notes=(
+            *notes,
             *learnt.material.notes,
             *learnt.asking.form.notes,
             *tuned.notes,
@@ -162,6 +179,7 @@ def _summary(job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: P
             parity=built.parity,
             preference=learnt.preference,
         ),
+        view=use_of_task(job.task),
     )
 
 

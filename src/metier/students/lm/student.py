@@ -29,6 +29,8 @@ from metier.students.exports import done_summary, recipe_of
 from metier.students.lm.parts import Base
 from metier.students.lm.predictor import LmPredictor
 from metier.students.lm.settings import LmSettings
+from metier.students.lm.viewed import ViewedPredictor, read_texts
+from metier.students.viewing import find_view, use_of_task
 
 DEFAULTS: dict[str, Option] = LmSettings().options()
 _NAME = "lm"
@@ -55,7 +57,8 @@ class LmStudent:
         options: Mapping[str, Option],
         task: TaskSpec = LABEL_TASK,
     ) -> FitSummary:
-        """Train and export; options are the fields of `LmSettings`. Killed, it goes on in the phase that it was in.
+        """Train and export; options are the fields of `LmSettings`. Killed, it goes on in the phase that it was in. Where
+        the task has a view, the model reads its text in place of the inputs.
 
         Raises LicenceNotAccepted before anything is fetched, MissingExtra, BadInput, NotEnoughData, TrainingFailed, and
         ExportFailed where no build answers as well as the model it was made from.
@@ -72,13 +75,21 @@ class LmStudent:
         from metier.students.lm.phases import open_phases
         from metier.students.lm.training import Job, context_of
 
+        notes: tuple[str, ...] = ()
+        if task.view is not None:
+            view = find_view(task.view)
+            learn_read, tune_read = (
+                read_texts(view, task.kind, texts, split, progress)
+                for texts, split in ((train, "train"), (tune, "tune"))
+            )
+            train, tune, notes = learn_read.texts, tune_read.texts, (*learn_read.notes, *tune_read.notes)
         classes = classes_of(train) if task.kind is OutputKind.LABEL else ()
         progress("Reading the base model", 0, None)
         base = find_base(settings.base, accepted=settings.accepted_licences, progress=progress)
         phases = open_phases(folder / _WORK, _with_base(recipe, base))
         n_context = context_of(settings, base)
         job = Job(train, tune, task, classes, settings, seed, phases, progress, n_context)
-        summary = finish(job, learn(job, base), folder, recipe)
+        summary = finish(job, learn(job, base), folder, recipe, notes)
         shutil.rmtree(folder / _WORK)
         return summary
 
@@ -98,7 +109,7 @@ class LmStudent:
         shutil.rmtree(folder)
         return summary.tune_accuracy
 
-    def load(self, folder: Path, threads: int = 1, parallel: int = 4) -> LmPredictor:
+    def load(self, folder: Path, threads: int = 1, parallel: int = 4) -> LmPredictor | ViewedPredictor:
         """The served build on `threads` cores (0: all), `parallel` answers at a time. Raises BadArtefact naming the file
         that is wrong, MissingExtra."""
         from metier.students.lm.finishing import load_lm
@@ -109,7 +120,7 @@ class LmStudent:
 def _recipe(train: LabelledTexts, tune: LabelledTexts, seed: int, settings: LmSettings, task: TaskSpec) -> str:
     told = TypeAdapter(TaskSpec).dump_json(task)
     options: dict[str, Option] = {**settings.shaping(), "task": hashlib.sha256(told).hexdigest()}
-    return recipe_of(_NAME, train, tune, seed, options)
+    return recipe_of(_NAME, train, tune, seed, options, use_of_task(task))
 
 
 def _with_base(recipe: str, base: Base) -> str:

@@ -29,17 +29,14 @@ def write_trees(forest: Forest, path: Path) -> None:
     from onnx import TensorProto, helper
 
     n_classes = len(forest.base)
-    node = helper.make_node(
-        "TreeEnsembleRegressor",
-        [INPUT],
-        [OUTPUT],
-        domain="ai.onnx.ml",
-        n_targets=n_classes,
-        aggregate_function="SUM",
-        post_transform="NONE",
-        base_values=[float(value) for value in forest.base],
+    attributes: dict[str, Any] = {
+        "n_targets": n_classes,
+        "aggregate_function": "SUM",
+        "post_transform": "NONE",
+        "base_values": list(forest.base),
         **_columns(forest),
-    )
+    }
+    node = helper.make_node("TreeEnsembleRegressor", [INPUT], [OUTPUT], domain="ai.onnx.ml", **attributes)
     graph = helper.make_graph(
         [node],
         "trees",

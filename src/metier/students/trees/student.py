@@ -191,7 +191,7 @@ def _calibrate(
     logits, distances, among, y = logits[answerable], distances[answerable], among[answerable], y[answerable]
     held = np.where(among, logits, -np.inf)
     temperature = fit_temperature(held, y)
-    right = held.argmax(axis=1) == y
+    right = np.equal(held.argmax(axis=1), y)
     # "Leave own class out": the same inputs seen by trees that do not know their class, nor what is near to it.
     rows = np.flatnonzero((y >= 0) & (among.sum(axis=1) > 2))
     struck, away = held[rows].copy(), distances[rows].copy()

@@ -1,0 +1,119 @@
+"""The language model behind a view: it reads the view's text and not the input, and answers among the input's choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from metier.artefacts.tasks import OutputKind
+from metier.metrics.generation import UNREADABLE
+from metier.progress import Progress
+from metier.students.base import Answers, LabelledTexts
+from metier.students.confidence import ScoreModel
+from metier.students.lm.predictor import LmPredictor
+from metier.students.viewing import UNREADABLE_OOD, label_of, offered, try_read, view_examples
+from metier.views import Reading, View
+
+
+@dataclass(frozen=True)
+class ReadTexts:
+    """Examples as the model reads them, with notes on those that were left out."""
+
+    texts: LabelledTexts
+    notes: tuple[str, ...]
+
+
+def read_texts(view: View, kind: OutputKind, texts: LabelledTexts, split: str, progress: Progress) -> ReadTexts:
+    """Examples through a view: its text where it writes one, and of a label task the class behind each label."""
+    is_label = kind is OutputKind.LABEL
+    viewed = view_examples(view, texts, split, progress, names_classes=is_label)
+    kept = texts.take(viewed.kept)
+    read = tuple(map(_text, viewed.readings, kept.inputs))
+    return ReadTexts(LabelledTexts(read, viewed.classes, kept.groups), viewed.notes)
+
+
+def _text(reading: Reading, given: str) -> str:
+    return given if reading.text is None else reading.text
+
+
+@dataclass(frozen=True)
+class ViewedPredictor:
+    """A predictor of the view's texts. What the view cannot read fails as "unreadable" and is not put to the model."""
+
+    view: View
+    inner: LmPredictor
+
+    @property
+    def classes_(self) -> tuple[str, ...]:
+        """The classes that were learnt; inputs may call them otherwise."""
+        return self.inner.classes_
+
+    @property
+    def condition(self) -> str:
+        """Under what conditions it answers."""
+        return self.inner.condition
+
+    @property
+    def n_cores(self) -> int:
+        """How many cores a single answer keeps busy."""
+        return self.inner.n_cores
+
+    def predict(self, inputs: Sequence[str]) -> Answers:
+        """Answer every input, in order."""
+        readings = [try_read(self.view, text) for text in inputs]
+        asked = [place for place, reading in enumerate(readings) if self._can_answer(reading)]
+        texts = [_text(reading, inputs[place]) for place in asked if (reading := readings[place]) is not None]
+        found = self._among_choices(self.inner.predict(texts), [readings[place] for place in asked])
+        return _spread(found, asked, len(inputs))
+
+    def stop(self) -> None:
+        """Break off the answers that are being written."""
+        self.inner.stop()
+
+    def close(self) -> None:
+        """Free the model."""
+        self.inner.close()
+
+    def _can_answer(self, reading: Reading | None) -> bool:
+        if reading is None:
+            return False
+        return not self.classes_ or bool(offered(reading, self.classes_).any())
+
+    def _among_choices(self, found: Answers, readings: Sequence[Reading | None]) -> Answers:
+        """The model's answers, of a label task each the likeliest class among those that its input offers."""
+        if not self.classes_:
+            return found
+        labels, scores, probabilities = found.labels.copy(), found.scores.copy(), found.probabilities.copy()
+        failures = found.failures or (None,) * len(labels)
+        for place, reading in enumerate(readings):
+            if reading is None or reading.choices is None or failures[place] is not None:
+                continue
+            among = np.where(offered(reading, self.classes_), probabilities[place], 0)
+            total = float(among.sum())
+            probabilities[place] = among / total if total > 0 else among
+            best = int(probabilities[place].argmax())
+            if isinstance(self.inner.score, ScoreModel) and self.classes_[best] != labels[place]:
+                # The model's own favourite is not offered: how sure it is of the next is another figure.
+                scores[place] = self.inner.score.score(float(found.probabilities[place][best]), found.ood_scores[place])
+            labels[place] = label_of(reading, self.classes_[best])
+        return replace(found, labels=labels, scores=scores, probabilities=probabilities)
+
+
+def _spread(found: Answers, asked: Sequence[int], n: int) -> Answers:
+    """Answers to the inputs at `asked` as answers to all n: the others failed as unreadable."""
+    k = found.probabilities.shape[1]
+    labels, scores, foreign = np.full(n, "", dtype=np.object_), np.zeros(n), np.full(n, UNREADABLE_OOD)
+    probabilities = np.full((n, k), 1 / max(k, 1), dtype=np.float32)
+    failures: list[str | None] = [UNREADABLE] * n
+    tokens = np.zeros((2, n), dtype=np.int64)
+    places = list(asked)
+    labels[places], scores[places], foreign[places] = found.labels, found.scores, found.ood_scores
+    probabilities[places] = found.probabilities
+    for row, counts in enumerate((found.input_tokens, found.output_tokens)):
+        if counts is not None:
+            tokens[row, places] = counts
+    for place, failure in zip(asked, found.failures or (None,) * len(places), strict=True):
+        failures[place] = failure
+    return Answers(labels, scores, foreign, probabilities, tuple(failures), tokens[0], tokens[1])
