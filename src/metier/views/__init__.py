@@ -2,7 +2,8 @@
 
 from metier.views.base import Feature, Reading, View
 from metier.views.hashing import view_hash
+from metier.views.telelogs import Telelogs
 
-VIEWS: dict[str, View] = {}
+VIEWS: dict[str, View] = {"telelogs": Telelogs()}
 
 __all__ = ["VIEWS", "Feature", "Reading", "View", "view_hash"]
