@@ -11,7 +11,7 @@ from metier.artefacts.specialists import Card, LanguageModel
 from metier.pages import figures
 from metier.pages.console.kit import table, text
 
-_CELL_CHARS = 600
+_CELL_CHARS = 1_000
 
 
 def language_model_table(card: Card) -> RenderableType | None:

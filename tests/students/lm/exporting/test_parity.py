@@ -9,6 +9,7 @@ import pytest
 
 from metier.errors import BadInput, ExportFailed
 from metier.metrics.records import same_record
+from metier.statistics.paired import paired_difference
 from metier.students.lm.exporting import compare_answers, demand
 from metier.students.lm.parts import Finish, Generated
 
@@ -30,8 +31,35 @@ def test_counts_and_sentence() -> None:
     assert found.gain.estimate == pytest.approx(-0.1)
     assert not found.holds
     assert "70.0% of 10 answers" in found.sentence
-    assert "-10.0 points" in found.sentence
+    # Tango (1998) by hand is no pleasure: the interval is that of statistics, pinned to its tables in its own tests.
+    assert found.gain == paired_difference([*[1] * 6, 0, 0, 1, 0], [*[1] * 8, 0, 0])
+    interval = f"-10.0 points (95% interval {100 * found.gain.lower:+.1f} to {100 * found.gain.upper:+.1f})"
+    assert interval in found.sentence
+    assert found.sentence.endswith("declared margin 5.0 points: not kept")
     assert compare_answers(ours, theirs, WANTED, is_same=same_record, margin=0.1).holds
+
+
+@pytest.mark.parametrize(
+    ("n", "told"), [(180, "while the interval reaches beyond it"), (200, "kept by the whole interval")]
+)
+def test_a_build_is_judged_by_what_was_measured_and_the_interval_is_told(n: int, told: str) -> None:
+    """Without any difference the bound is z² / (n + z²): two points from 189 items on."""
+    alike = _answers(["{}"] * n)
+    found = compare_answers(alike, alike, ["{}"] * n, is_same=same_record, margin=0.02)
+    assert found.holds
+    assert found.gain.lower == pytest.approx(-(1.959964**2) / (n + 1.959964**2), abs=1e-6)
+    assert found.sentence.endswith(told)
+
+
+def test_items_of_a_group_count_as_alike() -> None:
+    ours, theirs = _answers(WANTED), _answers([*WANTED[:8], "{}", "{}"])
+    groups = ["one" if n >= 8 else str(n) for n in range(10)]
+    alone, together = (
+        compare_answers(ours, theirs, WANTED, is_same=same_record, margin=0.05, groups=given)
+        for given in (None, groups)
+    )
+    assert together.gain.estimate == alone.gain.estimate
+    assert together.gain.lower < alone.gain.lower
 
 
 def test_an_answer_that_did_not_end_is_wrong() -> None:

@@ -1,4 +1,11 @@
-"""How a served build's answers differ from those of the training-time model."""
+"""How a served build's answers differ from those of the training-time model.
+
+A build is chosen, or refused, by the difference as measured: the margin is what may be lost on the tune split. A rule on
+the interval would be no better. To have the whole of a 95% interval within two points takes about 190 items without a
+single difference (Tango's bound is z² / (n + z²) there), so that small tune splits could serve nothing; to refuse only what
+is significantly beyond the margin would let a build pass that lost three of 63 answers. So the interval is printed and
+decides nothing: what the served build is worth is measured on the test split, and certified on the calibration split.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +40,19 @@ class Parity:
 
     @property
     def sentence(self) -> str:
-        """The line for the card and the report."""
+        """The line for the card and the report, with the interval's word on the margin."""
+        if not self.holds:
+            kept = "not kept"
+        elif self.gain.lower >= -self.margin:
+            kept = "kept by the whole interval"
+        else:
+            kept = "kept as measured, while the interval reaches beyond it"
         return (
             f"{self.same.estimate:.1%} of {self.same.n} answers are those of the training-time model "
             f"(95% interval {self.same.lower:.1%} to {self.same.upper:.1%}); right: {self.served.estimate:.1%} against "
-            f"{self.training.estimate:.1%}, a difference of {100 * self.gain.estimate:+.1f} points "
-            f"({100 * self.gain.lower:+.1f} to {100 * self.gain.upper:+.1f}); "
-            f"declared margin {100 * self.margin:.1f} points"
+            f"{self.training.estimate:.1%}, a paired difference of {100 * self.gain.estimate:+.1f} points "
+            f"(95% interval {100 * self.gain.lower:+.1f} to {100 * self.gain.upper:+.1f}); "
+            f"declared margin {100 * self.margin:.1f} points: {kept}"
         )
 
 
@@ -61,15 +74,28 @@ def parity(
 
 
 def compare_answers(
-    training: Sequence[Generated], served: Sequence[Generated], wanted: Sequence[str], *, is_same: IsSame, margin: float
+    training: Sequence[Generated],
+    served: Sequence[Generated],
+    wanted: Sequence[str],
+    *,
+    is_same: IsSame,
+    margin: float,
+    groups: Sequence[str] | None = None,
 ) -> Parity:
-    """The parity of answers (n,) that are written already. An answer that did not end by itself is wrong."""
+    """The parity of answers (n,) that are written already. An answer that did not end by itself is wrong; intervals count
+    items of one of `groups` (n,) as alike."""
     if not 0 < len(training) == len(served) == len(wanted):
         raise BadInput(f"parity needs as many answers of each: {len(training)}, {len(served)} and {len(wanted)} wanted")
     ours = np.array([_is_right(answer, want, is_same) for answer, want in zip(training, wanted, strict=True)])
     theirs = np.array([_is_right(answer, want, is_same) for answer, want in zip(served, wanted, strict=True)])
     same = [a.text == b.text or is_same(a.text, b.text) for a, b in zip(training, served, strict=True)]
-    return Parity(proportion(same), proportion(ours), proportion(theirs), paired_difference(theirs, ours), margin)
+    return Parity(
+        proportion(same, groups),
+        proportion(ours, groups),
+        proportion(theirs, groups),
+        paired_difference(theirs, ours, groups=groups),
+        margin,
+    )
 
 
 def demand(builds: Sequence[tuple[str, Parity]]) -> str:
