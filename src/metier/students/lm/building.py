@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from metier.artefacts.tasks import OutputKind
 from metier.errors import ExportFailed
@@ -20,7 +21,8 @@ from metier.students.lm.coding import coder_for
 from metier.students.lm.engine import LlamaEngine, TorchWriter
 from metier.students.lm.exporting import About, compare_answers, demand, write_gguf
 from metier.students.lm.foreignness import CharacterModel, fit_character_model
-from metier.students.lm.parts import Base, Generated
+from metier.students.lm.keeping import kept, read_answers
+from metier.students.lm.parts import Base, Generated, Writer
 from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking, features_of, label_logits
 from metier.students.lm.scores import AnswerScore, BoolArray, agreement_is_measurable, choose_answer_score
@@ -35,6 +37,7 @@ QUANTISATIONS = ("q4", "q8_0")
 PARALLEL = 4
 # Tune items that every build and the training-time model answer: the latter writes slowly.
 _MOST_COMPARED = 200
+_PARITY, _SCORING = "parity", "scoring"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def make_builds(job: Job, base: Base, asking: Asking, model: Path, standing: Sta
         facts = job.phases.once(f"build-{build}", write)
         sizes.append((build, int(facts["size"])))
     job.progress("Writing builds", len(writes), len(writes))
-    facts = job.phases.once("parity", lambda _: _compare(job, asking, model))
+    facts = job.phases.once(_PARITY, lambda place: _compare(job, asking, model, place))
     return Built(tuple(sizes), facts["served"], facts["reason"], facts["parity"])
 
 
@@ -81,20 +84,30 @@ def _write(model: Path, build: str, about: About, place: Path) -> Facts:
     return {"size": write_gguf(model, place / "model.gguf", build, about=about)}
 
 
-def _compare(job: Job, asking: Asking, model: Path) -> Facts:
-    chosen = np.sort(np.random.default_rng(job.seed).permutation(len(job.tune))[:_MOST_COMPARED])
-    tune = job.tune.take(chosen)
+def compared_places(job: Job) -> npt.NDArray[np.intp]:
+    """The places of the tune items that builds are compared on."""
+    return np.sort(np.random.default_rng(job.seed).permutation(len(job.tune))[:_MOST_COMPARED])
+
+
+def _answers_file(place: Path, build: str) -> Path:
+    return place / f"{build}.json"
+
+
+def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
+    tune = job.tune.take(compared_places(job))
     asked = job.settings.quantisation
     names = QUANTISATIONS if asked == "auto" else (asked,)
     if not len(tune):
         return {"served": names[-1], "reason": "there is no tune split to compare builds on", "parity": "not measured"}
     job.progress("Comparing builds", 0, len(names) + 1)
-    ours = asking.write(TorchWriter(model, n_context=job.n_context), tune.inputs)
+    ours = kept(
+        _answers_file(place, "training"),
+        lambda: asking.write(TorchWriter(model, n_context=job.n_context), tune.inputs),
+    )
     found = []
     for done, name in enumerate(names, start=1):
         job.progress("Comparing builds", done, len(names) + 1)
-        with open_build(built_path(job, name), job.n_context, PARALLEL) as engine:
-            theirs = asking.write(engine, tune.inputs)
+        theirs = kept(_answers_file(place, name), partial(_ask, job, asking, name, tune.inputs))
         _check_reading(coder_for(model, asking.form).prompts(tune.inputs), theirs, name)
         same = compare_answers(
             ours,
@@ -102,6 +115,7 @@ def _compare(job: Job, asking: Asking, model: Path) -> Facts:
             tune.labels,
             is_same=lambda given, wanted: is_correct(job.task.kind, given, wanted),
             margin=job.settings.parity_margin,
+            groups=tune.groups,
         )
         found.append((name, same))
     job.progress("Comparing builds", len(names) + 1, len(names) + 1)
@@ -112,6 +126,11 @@ def _compare(job: Job, asking: Asking, model: Path) -> Facts:
         "reason": reason,
         "parity": "; ".join(f"{name}: {same.sentence}" for name, same in found),
     }
+
+
+def _ask(job: Job, asking: Asking, build: str, inputs: Sequence[str]) -> list[Generated]:
+    with open_build(built_path(job, build), job.n_context, PARALLEL) as engine:
+        return asking.write(engine, inputs)
 
 
 def _check_reading(learnt: Sequence[Sequence[int]], answers: Sequence[Generated], build: str) -> None:
@@ -136,15 +155,15 @@ class Scoring:
 
 def fit_scoring(job: Job, asking: Asking, served: str) -> Scoring:
     """What the served build answers to the tune split makes its score; the train split's inputs say what is foreign."""
-    path = job.phases.folder / "scoring" / FOREIGNNESS_FILE
+    path = job.phases.folder / _SCORING / FOREIGNNESS_FILE
 
     def make(_: Path) -> Facts:
         foreignness = fit_character_model(job.train.inputs)
         write_arrays(path, foreignness.arrays())
         with open_build(built_path(job, served), job.n_context, PARALLEL) as engine:
-            return _fit(job, asking, engine, foreignness)
+            return _fit(job, asking, engine, served, foreignness)
 
-    facts = job.phases.once("scoring", make)
+    facts = job.phases.once(_SCORING, make)
     accuracy = facts["accuracy"] if facts["accuracy"] is not None else float("nan")
     return Scoring(score_from(facts["score"]), read_foreignness(path), accuracy, facts["failures"])
 
@@ -162,10 +181,20 @@ def read_foreignness(path: Path) -> CharacterModel:
         return CharacterModel(**{name: stored[name] for name in stored.files})
 
 
-def _fit(job: Job, asking: Asking, engine: LlamaEngine, foreignness: CharacterModel) -> Facts:
+def tune_answers(job: Job, asking: Asking, engine: Writer, served: str) -> list[Generated]:
+    """The served build's answers to the whole tune split: those of the comparison, and of `engine` only the others."""
+    path = _answers_file(job.phases.folder / _PARITY, served)
+    known = dict(zip(compared_places(job).tolist(), read_answers(path), strict=True)) if path.exists() else {}
+    missing = [place for place in range(len(job.tune)) if place not in known]
+    asked = asking.write(engine, [job.tune.inputs[place] for place in missing])
+    known.update(zip(missing, asked, strict=True))
+    return [known[place] for place in range(len(job.tune))]
+
+
+def _fit(job: Job, asking: Asking, engine: LlamaEngine, served: str, foreignness: CharacterModel) -> Facts:
     inputs, wanted = job.tune.inputs, job.tune.labels
     job.progress("Scoring answers", 0, len(inputs))
-    written = asking.write(engine, inputs)
+    written = tune_answers(job, asking, engine, served)
     read = asking.read(written, inputs)
     right = np.array(
         [
