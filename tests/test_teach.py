@@ -265,6 +265,27 @@ def test_agreement_of_samples_makes_a_teacher_err_less() -> None:
     assert share_wrong[1] == pytest.approx(0.099, abs=0.058)
 
 
+def test_personal_data_reach_neither_the_teacher_nor_the_dataset(served) -> None:
+    pytest.importorskip("presidio_analyzer", reason="the pii extra is not installed")
+
+    def say(text: str, number: int) -> str:
+        return json.dumps({"thing": "carl@example.com", "city": text.split()[-1]})
+
+    generalist, script = served(say)
+    given = [f"{text} by anna{i}@example.com" for i, text in enumerate(NEW[:4])]
+    after = teach(dataset(), given, generalist, TeachSettings(), scrub_pii=True, seed=0)
+    fresh = after.examples.tail(4)
+    assert fresh["input"].to_list() == [f"{text} by <EMAIL>" for text in NEW[:4]]
+    assert set(fresh["output"]) == {'{"thing": "<EMAIL>", "city": "<EMAIL>"}'}
+    assert set(script.seen) == set(fresh["input"])
+    assert "@example.com" not in after.examples.write_csv() + after.removed.write_csv()
+    assert any("personal data replaced" in note for note in after.notes)
+    written, _ = served(lambda text, _: f"{text} {text[::-1]} to bob@example.com")
+    varied = teach(dataset(OutputKind.TEXT), [], written, TeachSettings(vary=3), scrub_pii=True, seed=0)
+    assert (varied.examples["provenance"] == VARIED).any()
+    assert "@example.com" not in varied.examples.write_csv() + varied.removed.write_csv()
+
+
 def test_text_tasks_are_taught_too(served) -> None:
     generalist, _ = served(lambda text, _: f" about {text.split()[0]} ")
     after = teach(dataset(OutputKind.TEXT), NEW[:2], generalist, TeachSettings(), seed=0)
@@ -345,6 +366,20 @@ def test_the_command_makes_a_dataset_once_and_further_ones_of_it(project: Path) 
     assert (taught.examples["provenance"] == TEACHER).sum() == 13
     metier("train", "orders", "--students", "linear", "--curve-students", "")
     assert store.manifests("specialist")[0].inputs["dataset"] == newest.id
+
+
+def test_a_dataset_that_was_curated_without_personal_data_is_taught_without_them(project: Path) -> None:
+    pytest.importorskip("presidio_analyzer", reason="the pii extra is not installed")
+    metier("curate", "orders", "--scrub-pii")
+    with running_upstream(Behaviour(answer=Script(lambda text, _: text.split()[0]))) as upstream:
+        metier("teach", "orders", "-", "--base-url", upstream.url, given="lamp for anna@example.com please\n")
+    store = ArtefactStore(project / ".metier")
+    newest = store.manifests("dataset")[0]
+    # The gateway, and teaching that goes on from here, read it there.
+    assert newest.settings["scrub_pii"] is True
+    taught = store.load(newest)
+    assert isinstance(taught, Dataset)
+    assert taught.examples["input"][-1] == "lamp for <EMAIL> please"
 
 
 @pytest.mark.parametrize("arguments", [("--backend", "none"), ("--backend", "replay")])

@@ -12,12 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
 from metier.artefacts.tasks import OutputKind, Template
+from metier.curation.pii import Scrubber
 from metier.errors import BadInput, NotEnoughData
 from metier.generalists import Generalist
 from metier.progress import Progress, silent
 from metier.teaching import reasons
 from metier.teaching.lessons import Lesson, Taught, ask
-from metier.teaching.screening import TEACHER, VARIED, Candidate, Rejected, Screened, candidates, screen, unanswered
+from metier.teaching.screening import (
+    TEACHER,
+    VARIED,
+    Candidate,
+    Rejected,
+    Screened,
+    Scrub,
+    candidates,
+    screen,
+    unanswered,
+)
 from metier.teaching.variation import vary
 
 __all__ = ["TEACHER", "VARIED", "TeachSettings", "is_unfinished", "teach", "unanswered"]
@@ -70,6 +81,7 @@ def teach(
     settings: TeachSettings,
     *,
     template: Template | None = None,
+    scrub_pii: bool = False,
     seed: int,
     progress: Progress = silent,
 ) -> Dataset:
@@ -78,20 +90,32 @@ def teach(
     The splits stay as they are; what is new is in train, with provenance "teacher" or "teacher, varied". What was left out
     is in `removed` with its reason. An input is left out before it is asked about where it is an example already or
     resembles a held-out one. `template` is the task's prompt, by default the dataset's. A generalist with a budget keeps to
-    it over all that is asked here.
+    it over all that is asked here. `scrub_pii`: personal data are replaced as `curate` does it, in inputs before anybody is
+    asked, in variations and in answers; it must be what the dataset was curated with.
 
     Raises NotEnoughData where there is nothing to ask about, or no answer was fit to be learnt from; GeneralistFailed where
-    the teacher cannot be asked at all; BadInput where the task has no labels or no schema that an answer could fit.
+    the teacher cannot be asked at all; BadInput where the task has no labels or no schema that an answer could fit;
+    MissingExtra where personal data are to be replaced and the library for it is not installed.
     """
-    lesson = _lesson(dataset, settings, template)
+    scrubber = Scrubber() if scrub_pii else None
+    lesson = _lesson(dataset, settings, template, scrubber)
     if not inputs and not settings.vary:
         raise NotEnoughData(
             f"task {dataset.task_name!r} has no unlabelled inputs; give a file of inputs, or let the teacher vary the "
             "known ones (vary)"
         )
-    given = screen(dataset, candidates(inputs), settings.near_duplicate_threshold, progress)
+    offered = candidates(inputs, scrub=scrubber)
+    given = screen(dataset, offered, settings.near_duplicate_threshold, progress)
     bases = [*dataset.split("train")["input"], *(one.text for one in given.kept)]
-    varied = vary(bases, settings.vary, generalist, temperature=settings.temperature, seed=seed, progress=progress)
+    varied = vary(
+        bases,
+        settings.vary,
+        generalist,
+        temperature=settings.temperature,
+        seed=seed,
+        scrub=scrubber,
+        progress=progress,
+    )
     proposed = [*given.kept, *varied.candidates]
     screened = screen(dataset, proposed, settings.near_duplicate_threshold, progress) if varied.candidates else given
     taught = ask(screened.kept, generalist, lesson, progress)
@@ -104,7 +128,7 @@ def teach(
             f"an example: {_counted(rejected)}"
         )
     note = _note(generalist.name, screened, taught, rejected, settings, varied.cost_usd + taught.cost_usd)
-    return _extended(dataset, screened, taught, rejected, note)
+    return _extended(dataset, screened, taught, rejected, (*(scrubber.notes() if scrubber else ()), note))
 
 
 def is_unfinished(made: Dataset, source: Dataset) -> bool:
@@ -114,7 +138,7 @@ def is_unfinished(made: Dataset, source: Dataset) -> bool:
     return any(row[1] in passing and row not in before for row in made.removed.select("id", "reason").iter_rows())
 
 
-def _lesson(dataset: Dataset, settings: TeachSettings, template: Template | None) -> Lesson:
+def _lesson(dataset: Dataset, settings: TeachSettings, template: Template | None, scrub: Scrub | None) -> Lesson:
     if dataset.kind is OutputKind.PAGE:
         raise BadInput(f"task {dataset.task_name!r} answers with pages; a teacher labels label, fields and text tasks")
     if dataset.kind is OutputKind.FIELDS and not dataset.output_schema:
@@ -128,10 +152,13 @@ def _lesson(dataset: Dataset, settings: TeachSettings, template: Template | None
         agree=settings.n_agree,
         temperature=settings.temperature,
         grounded=settings.grounded,
+        scrub=scrub,
     )
 
 
-def _extended(dataset: Dataset, screened: Screened, taught: Taught, rejected: Sequence[Rejected], note: str) -> Dataset:
+def _extended(
+    dataset: Dataset, screened: Screened, taught: Taught, rejected: Sequence[Rejected], notes: tuple[str, ...]
+) -> Dataset:
     learnt = [one for one in screened.kept if one.id in taught.outputs]
     rows = [_row(one, taught.outputs[one.id], screened.groups[one.id]) for one in learnt]
     removed = pl.DataFrame(
@@ -146,7 +173,7 @@ def _extended(dataset: Dataset, screened: Screened, taught: Taught, rejected: Se
         dataset,
         examples=pl.concat([dataset.examples, pl.DataFrame(rows, schema=EXAMPLE_SCHEMA)]),
         removed=pl.concat([earlier, removed]),
-        notes=(*dataset.notes, note),
+        notes=(*dataset.notes, *notes),
     )
 
 

@@ -57,6 +57,18 @@ def test_a_record_is_kept_in_its_canonical_form():
     assert settled(said, lesson()) == ('{"name": "ACME", "total": "9.00"}', None)
 
 
+def test_personal_data_are_taken_out_before_an_answer_is_judged():
+    shape = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 6}}, "required": ["name"]}
+
+    def judged(mark: str) -> tuple[str | None, str | None]:
+        taught = Lesson(OutputKind.FIELDS, (), shape, scrub=lambda text: text.replace("Bob", mark))
+        return settled(teacher('{"name": "Bob"}'), taught)
+
+    assert judged("<NAME>") == ('{"name": "<NAME>"}', None)
+    assert judged("<PERSON>") == (None, reasons.SCRUBBED_RECORD)
+    assert judged('"') == (None, reasons.SCRUBBED_RECORD)
+
+
 @pytest.mark.parametrize("text", ["none", '{"total": "9.00"}', '{"name": 3}', '{"name": "A", "more": 1}'])
 def test_a_record_that_does_not_fit_the_schema_is_not(text: str):
     assert settled(teacher(text), lesson()) == (None, reasons.NO_ANSWER.format("invalid"))

@@ -17,6 +17,7 @@ from metier.cli.options import with_settings
 from metier.cli.session import Session, session, versions
 from metier.cli.terminal import err, out
 from metier.errors import BadSettings
+from metier.gateway.routing.inputs import was_scrubbed
 from metier.generalists.backends import make_generalist
 from metier.generalists.prompts import task_template
 from metier.generalists.settings import GeneralistSettings
@@ -92,6 +93,7 @@ def teach_stage(at: Session, task: str, given: Given, ask: Given, inputs: Sequen
             teacher,
             settings,
             template=source.dataset.template or task_template(row.task if row else None),
+            scrub_pii=was_scrubbed(source.manifest.settings),
             seed=seed,
             progress=at.progress,
         ),
@@ -111,6 +113,9 @@ def _recipe(
         mode="json", exclude={"budget_usd", "max_concurrency", "max_retries", "timeout_s", "threads"}
     )
     made_of = {**settings.model_dump(mode="json"), "generalist": how}
+    if was_scrubbed(source.settings):
+        # As it was curated: the gateway reads here what a specialist's inputs must be cleared of.
+        made_of["scrub_pii"] = True
     return Recipe("dataset", source.task, origins, made_of, seed, versions())
 
 

@@ -14,9 +14,10 @@ from metier.generalists.protocol import sampled
 from metier.metrics.correctness import is_correct
 from metier.metrics.grounding import count_ungrounded
 from metier.metrics.records import parse_record
+from metier.metrics.schemas import record_checker
 from metier.progress import Progress, silent
 from metier.teaching import reasons
-from metier.teaching.screening import Candidate, Rejected
+from metier.teaching.screening import Candidate, Rejected, Scrub
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Lesson:
 
     `samples` answers to each input are bought, and `agree` of them must be the same: equal labels, records equal in every
     field after normalisation, texts that are acceptable versions of each other (`metrics.correctness`). `grounded`: every
-    value of a record must occur in the input.
+    value of a record must occur in the input. `scrub` takes personal data out of every answer before it is checked.
     """
 
     kind: OutputKind
@@ -36,6 +37,7 @@ class Lesson:
     agree: int = 1
     temperature: float | None = None
     grounded: bool = False
+    scrub: Scrub | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,20 @@ def _checked(
     """An answer as an example's output, and what is wrong with it."""
     if answer.text is None:
         return None, reasons.NO_ANSWER.format(answer.failure) if answer.asked else reasons.NOT_ASKED
+    text = answer.text if lesson.scrub is None else lesson.scrub(answer.text)
     if lesson.kind is OutputKind.LABEL:
-        label = reader.read(answer.text)
-        return (label, None) if label is not None else (answer.text, reasons.NOT_A_LABEL)
-    if lesson.kind is OutputKind.FIELDS and lesson.grounded:
-        n_made_up, _ = count_ungrounded(parse_record(answer.text) or {}, one.text, lesson.schema)
-        return answer.text, reasons.UNGROUNDED if n_made_up else None
-    return answer.text, None
+        label = reader.read(text)
+        return (label, None) if label is not None else (text, reasons.NOT_A_LABEL)
+    if lesson.kind is OutputKind.FIELDS:
+        return text, _record_fault(text, one, lesson, is_altered=text != answer.text)
+    return text, None
+
+
+def _record_fault(text: str, one: Candidate, lesson: Lesson, *, is_altered: bool) -> str | None:
+    """Generalists give records that fit the schema; one that was altered since may fit no longer."""
+    record = parse_record(text)
+    if is_altered and (record is None or record_checker(lesson.schema or {})(record) is not None):
+        return reasons.SCRUBBED_RECORD
+    if lesson.grounded and count_ungrounded(record or {}, one.text, lesson.schema)[0]:
+        return reasons.UNGROUNDED
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ TEACHER = "teacher"
 VARIED = "teacher, varied"
 _TRAIN = "train"
 _ID_CHARS = 16
+# Takes personal data out of a text.
+Scrub = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Screened:
     rejected: tuple[Rejected, ...]
 
 
-def candidates(texts: Iterable[str], provenance: str = TEACHER) -> list[Candidate]:
-    """Inputs as they will be stored, with ids that depend on the text alone."""
-    cleaned = [clean(text) for text in texts]
+def candidates(texts: Iterable[str], provenance: str = TEACHER, scrub: Scrub | None = None) -> list[Candidate]:
+    """Inputs as they will be stored, cleaned and then scrubbed as curation does, with ids that depend on the text alone."""
+    cleaned = [clean(text) if scrub is None else scrub(clean(text)) for text in texts]
     return [Candidate(candidate_id(text), text, provenance) for text in cleaned]
 
 

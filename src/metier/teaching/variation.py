@@ -14,7 +14,7 @@ from metier.generalists.protocol import sampled
 from metier.progress import Progress, silent
 from metier.teaching import reasons
 from metier.teaching.lessons import cost_usd
-from metier.teaching.screening import VARIED, Candidate, Rejected, candidate_id, candidates
+from metier.teaching.screening import VARIED, Candidate, Rejected, Scrub, candidate_id, candidates
 
 INSTRUCTION = (
     "The user sends one text of a kind that a company receives every day. Write another text of the same kind, as "
@@ -40,9 +40,11 @@ def vary(
     *,
     temperature: float | None,
     seed: int,
+    scrub: Scrub | None = None,
     progress: Progress = silent,
 ) -> Varied:
-    """`n` rewritings of `bases`, which are taken in an order drawn by the seed, again from its start where they run out."""
+    """`n` rewritings of `bases`, which are taken in an order drawn by the seed, again from its start where they run out.
+    `scrub` takes personal data out of what is written: the teacher is asked for names and numbers of its own."""
     if not n or not bases:
         return Varied((), (), 0.0)
     order = np.random.default_rng(seed).permutation(len(bases)).tolist()
@@ -62,4 +64,4 @@ def vary(
             rejected.append(Rejected(question.id, question.input, reason))
         else:
             written.append(answer.text)
-    return Varied(tuple(candidates(written, VARIED)), tuple(rejected), cost_usd(answers))
+    return Varied(tuple(candidates(written, VARIED, scrub)), tuple(rejected), cost_usd(answers))
