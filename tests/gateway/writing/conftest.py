@@ -1,4 +1,4 @@
-"""A task whose answers are records, and a language model of some thousand random parameters that writes them."""
+"""Tasks whose answers are records or labels, and a language model of some thousand random parameters that writes them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from tests.gateway.routing.conftest import (
     TASK,
     TEMPLATE,
+    TOPICS,
     Shop,
     a_dataset,
     a_form,
@@ -22,12 +23,13 @@ from tests.gateway.routing.conftest import (
 )
 from tests.students.lm.conftest import tiny_model
 
-from metier.artefacts.datasets import JsonStyle
+from metier.artefacts.datasets import Dataset, JsonStyle
 from metier.artefacts.estimates import not_scored
 from metier.artefacts.specialists import Card, Specialist
 from metier.artefacts.tasks import OutputKind
 from metier.store.folders import ArtefactStore, Recipe
 from metier.students.base import FitSummary
+from metier.students.confidence import ScoreModel
 from metier.students.exports import write_arrays, write_meta
 
 __all__ = ["TASK", "TEMPLATE", "tiny_model"]
@@ -45,6 +47,7 @@ SCHEMA: dict[str, Any] = {
 # A newer program of the client, which wants to know more.
 WIDER = {**SCHEMA, "properties": {**SCHEMA["properties"], "tax": {"type": "string"}}}
 TOOL = {"type": "function", "function": {"name": "file_receipt", "parameters": SCHEMA}}
+LABELS = tuple(sorted(TOPICS))
 RECEIPT = "THE NORTH SHOP\r\n\tNo 12, Jalan Sri\n\n  total   RM 9.00\n"
 INDENTED = JsonStyle(indent="  ", item_separator=",", keys=("total", "shop", "note"), absent=(("note", "null"),))
 COMPACT = JsonStyle(item_separator=",", key_separator=":", keys=("total", "shop", "note"))
@@ -62,7 +65,7 @@ FORMS = (
 )
 
 
-def write_model(folder: Path, model: Path) -> None:
+def write_model(folder: Path, model: Path, kind: OutputKind = OutputKind.FIELDS) -> None:
     """A folder as the student `lm` leaves it, without a training."""
     from metier.students.lm.exporting import write_gguf
     from metier.students.lm.foreignness import fit_character_model
@@ -74,44 +77,60 @@ def write_model(folder: Path, model: Path) -> None:
     write_gguf(model, folder / "builds" / "q8_0.gguf", "q8_0")
     write_arrays(folder / "foreignness.npz", fit_character_model([RECEIPT, "The south shop, total 1.25"]).arrays())
     none = (0.0,) * len(FEATURES)
-    summary = FitSummary("lm", "tiny", "none", 2, 0, (), math.nan, 0.0, 1, (), "q8_0", "", 0, {})
+    is_label = kind is OutputKind.LABEL
+    score = (
+        ScoreModel(1.0, 0.0, 1.0, 0.0, 0.0, 1.0) if is_label else AnswerScore(5.0, none, none, (1.0,) * len(FEATURES))
+    )
+    classes = LABELS if is_label else ()
+    summary = FitSummary("lm", "tiny", "none", 2, 0, classes, math.nan, 0.0, 1, (), "q8_0", "", 0, {})
     write_meta(
         folder,
         ["builds/q8_0.gguf", "foreignness.npz"],
         "recipe",
         summary,
-        kind="fields",
-        output_schema=SCHEMA,
+        kind=kind.value,
+        output_schema=None if is_label else SCHEMA,
         form=form_to_json(PromptForm("", "\n", "<|im_end|>", True)),
         n_context=384,
         max_output_tokens=128,
         served="builds/q8_0.gguf",
-        score=asdict(AnswerScore(5.0, none, none, (1.0,) * len(FEATURES))),
+        score=asdict(score),
     )
 
 
 @pytest.fixture(scope="session")
 def receipts(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """The store: an audit, a dataset of records with four forms, the specialist, and a policy that keeps everything."""
+    dataset = dataclasses.replace(a_dataset(FORMS), kind=OutputKind.FIELDS, classes=(), output_schema=SCHEMA)
+    return a_shop(tmp_path_factory.mktemp("receipts"), dataset, tiny_model)
+
+
+@pytest.fixture(scope="session")
+def labels(tiny_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The same for a task whose answers are labels."""
+    return a_shop(tmp_path_factory.mktemp("labels"), a_dataset(), tiny_model, threshold=0.0)
+
+
+def a_shop(root: Path, dataset: Dataset, tiny_model: Callable[[str], Path], **policy: Any) -> Shop:
+    """A store with the dataset and a specialist for it, promoted."""
     pytest.importorskip("torch", reason="needs the [train] extra")
     pytest.importorskip("xllamacpp", reason="needs the [lm] extra")
-    store, versions = ArtefactStore(tmp_path_factory.mktemp("receipts")), {"metier": "1"}
+    store, versions = ArtefactStore(root), {"metier": "1"}
 
     def put(kind: str, inputs: dict[str, str], make: Callable[[Path], Any]) -> str:
         recipe = Recipe(kind, None if kind == "audit" else TASK, inputs, {"student": "lm"}, 0, versions)
         return store.produce(recipe, make, clock=clock).manifest.id
 
     def specialist(place: Path) -> Specialist:
-        write_model(place / "folder", tiny_model("llama"))
-        card = Card("lm", "task-1", TASK, (), "tiny", "", 2, 0, "q8_0", "", 0, 0.0, not_scored(), {})
-        return Specialist(dataclasses.replace(card, kind=OutputKind.FIELDS), None, place / "folder")
+        write_model(place / "folder", tiny_model("llama"), dataset.kind)
+        card = Card("lm", "task-1", TASK, dataset.classes, "tiny", "", 2, 0, "q8_0", "", 0, 0.0, not_scored(), {})
+        return Specialist(dataclasses.replace(card, kind=dataset.kind), None, place / "folder")
 
-    dataset = dataclasses.replace(a_dataset(FORMS), kind=OutputKind.FIELDS, classes=(), output_schema=SCHEMA)
     audit_id = put("audit", {"traffic": "x"}, lambda _: an_audit())
     dataset_id = put("dataset", {"audit": audit_id}, lambda _: dataset)
     specialist_id = put("specialist", {"dataset": dataset_id}, specialist)
     shop = Shop(store, audit_id, dataset_id, specialist_id, "")
-    shop.policy_id = shop.policy(student="lm")
+    shop.policy_id = shop.policy(student="lm", **policy)
     shop.aliases.promote(TASK, shop.policy_id, clock())
     return shop
 
