@@ -1,7 +1,7 @@
 r"""The last `\boxed{...}` of an answer: how models that reason at length mark what they conclude.
 
-The notation is LaTeX's (amsmath), and the convention of benchmarks with worked answers (MATH, GSM8K's LaTeX forms, TeleLogs):
-whatever stands before it is the reasoning, and of several boxes the last one counts.
+The notation is LaTeX's (amsmath), and the convention of benchmarks with worked answers (MATH, TeleLogs): whatever stands
+before it is the reasoning, and of several boxes the last one counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _WRAPPING = re.compile(r"\s*(?:\\(?:text(?:bf|rm|tt|sf|it)?|math(?:bf|rm|tt|sf|i
 
 @dataclass(frozen=True)
 class Boxed:
-    """A box: its content, and the `prefix` and `suffix` that stand around that within the box. `start` is the box's place."""
+    """A box: its content, the `prefix` and `suffix` that stand around that within the box, and `start`, the box's place."""
 
     content: str
     prefix: str

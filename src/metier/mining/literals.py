@@ -13,6 +13,7 @@ from metier.mining.clusters import LITERAL_SHARE
 from metier.mining.matching import fill_slots
 from metier.mining.prompts import Prompt
 from metier.mining.shingles import END_MARKER, TOKEN, TokenIds, mined_text, shingle_hashes, start_marker
+from metier.mining.tables import NO_KEYS, TABLE_MARK, Keys, head_outside
 
 # Members that a literal is checked on: enough to tell 98% from 90%.
 _N_CHECKED = 500
@@ -21,14 +22,17 @@ _MAX_TRIMMED = 3
 _EDGE = " \t\r\n\"'`:<>()[]{}#*-=_|"
 
 
-def write_template(prompts: Sequence[Prompt], literal: frozenset[int], ids_of: TokenIds) -> Template:
-    """The template of prompts that all have the same roles, given the hashes of the shingles they share."""
+def write_template(
+    prompts: Sequence[Prompt], literal: frozenset[int], ids_of: TokenIds, fixed: Keys = NO_KEYS
+) -> Template:
+    """The template of prompts that all have the same roles, given the hashes of the shingles they share, and of the tables
+    that are a part of their instructions."""
     checked = prompts[:_N_CHECKED]
     messages = []
     for place, role in enumerate(prompts[0].roles):
         texts = [prompt.texts[place] for prompt in checked]
         # What precedes this message's start in the token stream is always an end marker: the stream's or a message's.
-        messages.append(TemplateMessage(role, _literals(role, texts, literal, ids_of)))
+        messages.append(TemplateMessage(role, _literals(role, texts, literal, ids_of, fixed)))
     return make_template(tuple(messages), len(prompts))
 
 
@@ -38,19 +42,18 @@ def make_template(messages: tuple[TemplateMessage, ...], n_calls: int) -> Templa
     return Template(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12], messages, n_calls)
 
 
-def _literals(role: str, texts: list[str], literal: frozenset[int], ids_of: TokenIds) -> tuple[str, ...]:
+def _literals(role: str, texts: list[str], literal: frozenset[int], ids_of: TokenIds, fixed: Keys) -> tuple[str, ...]:
     common, n_common = Counter(texts).most_common(1)[0]
     if n_common >= LITERAL_SHARE * len(texts):
         return (common,)
     model = sorted(texts, key=len)[len(texts) // 2]
-    pieces = _runs(role, model, literal, ids_of)
+    pieces = _runs(role, mined_text(model, fixed), literal, ids_of)
     pieces = _keep_common(pieces, texts)
     return _widen(pieces, texts)
 
 
-def _runs(role: str, text: str, literal: frozenset[int], ids_of: TokenIds) -> tuple[str, ...]:
-    """The stretches of a text that consist of literal shingles; empty at an end that is a slot."""
-    mined = mined_text(text)
+def _runs(role: str, mined: str, literal: frozenset[int], ids_of: TokenIds) -> tuple[str, ...]:
+    """The stretches of a mined text that consist of literal shingles; empty at an end that is a slot."""
     spans = [match.span() for match in TOKEN.finditer(mined)]
     tokens = [END_MARKER, start_marker(role), *(mined[first:last] for first, last in spans), END_MARKER]
     hashes = shingle_hashes(np.array([ids_of[token] for token in tokens], dtype=np.uint64))
@@ -58,6 +61,7 @@ def _runs(role: str, text: str, literal: frozenset[int], ids_of: TokenIds) -> tu
     for place, number in enumerate(hashes.tolist()):
         if number in literal:
             held[place : place + 3] = True
+    held[[place for place, token in enumerate(tokens) if token == TABLE_MARK]] = False
     inner = held[2:-1]
     pieces: list[str] = []
     edges = np.flatnonzero(np.diff(np.r_[False, inner, False].astype(np.int8)))
@@ -136,7 +140,7 @@ def _n_fitting(pieces: tuple[str, ...], texts: list[str]) -> int:
 def _widen(pieces: tuple[str, ...], texts: list[str]) -> tuple[str, ...]:
     """Moves white space and punctuation that every slot begins or ends with into the literals beside it.
 
-    Letters and digits stay: inputs may well begin alike.
+    Letters and digits stay: inputs may well begin alike. So do tables.
     """
     widened = list(pieces)
     fillings = [slots for text in texts if (slots := fill_slots(pieces, text)) is not None]
@@ -151,13 +155,14 @@ def _widen(pieces: tuple[str, ...], texts: list[str]) -> tuple[str, ...]:
 
 
 def _shared_edge(contents: list[str]) -> str:
-    """The longest run of edge characters that all contents begin with."""
-    edge = ""
-    while True:
+    """The longest run of edge characters that all contents begin with, none of them a table's."""
+    edge, longest = "", min((head_outside(content) for content in contents), default=0)
+    while len(edge) < longest:
         following = Counter(content[len(edge)] for content in contents if len(content) > len(edge))
         if not following:
             return edge
         char, n = following.most_common(1)[0]
         if char not in _EDGE or n < len(contents):
-            return edge
+            break
         edge += char
+    return edge

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.mining.prompts import Prompt, text_key
+from metier.mining.tables import NO_KEYS, Keys, without_tables
 
 # Instructions stand near the ends of a message; what lies further inside a huge one is taken as input unread.
 HEAD_CHARS = 6_000
@@ -37,16 +38,17 @@ class Shingles:
     n_prompts: int
 
 
-def mined_text(text: str) -> str:
-    """The part of a message that is mined: all of it, or the two ends of a huge one."""
+def mined_text(text: str, fixed: Keys = NO_KEYS) -> str:
+    """The part of a message that is mined: all of it but tables that are not `fixed`, or the two ends of a huge one."""
+    text = without_tables(text, fixed)
     if len(text) <= HEAD_CHARS + TAIL_CHARS:
         return text
     return text[:HEAD_CHARS] + "\n" + text[-TAIL_CHARS:]
 
 
-def shingle_prompts(prompts: Sequence[Prompt], min_support: int, ids_of: TokenIds) -> Shingles:
-    """The shingles that occur in at least `min_support` of the prompts."""
-    ids, prompt, marker, user = _token_stream(prompts, ids_of)
+def shingle_prompts(prompts: Sequence[Prompt], min_support: int, ids_of: TokenIds, fixed: Keys = NO_KEYS) -> Shingles:
+    """The shingles that occur in at least `min_support` of the prompts, tables that are not `fixed` left out."""
+    ids, prompt, marker, user = _token_stream(prompts, ids_of, fixed)
     if len(ids) < 4:
         empty = np.zeros(0, dtype=np.int64)
         return Shingles(
@@ -114,7 +116,7 @@ def start_marker(role: str) -> str:
 END_MARKER = "\x03"
 
 
-def _token_stream(prompts: Sequence[Prompt], ids_of: TokenIds) -> tuple[UInt64s, Int64s, Bools, Bools]:
+def _token_stream(prompts: Sequence[Prompt], ids_of: TokenIds, fixed: Keys) -> tuple[UInt64s, Int64s, Bools, Bools]:
     ids: list[int] = []
     lengths: list[int] = []
     marker_at: list[int] = []
@@ -128,7 +130,7 @@ def _token_stream(prompts: Sequence[Prompt], ids_of: TokenIds) -> tuple[UInt64s,
             marker_at.append(len(ids))
             ids.append(ids_of[start_marker(role)])
             first = len(ids)
-            ids.extend(map(ids_of.__getitem__, TOKEN.findall(mined_text(text))))
+            ids.extend(map(ids_of.__getitem__, TOKEN.findall(mined_text(text, fixed))))
             if role == "user":
                 user_spans.append((first, len(ids)))
             marker_at.append(len(ids))

@@ -10,6 +10,7 @@ from metier.mining.clusters import Cluster, cluster_prompts
 from metier.mining.literals import make_template, write_template
 from metier.mining.prompts import Prompt
 from metier.mining.shingles import TokenIds, shingle_prompts
+from metier.mining.tables import fixed_tables
 
 # Where nothing recurs but the roles, the input is all there is. Matches any prompt that no other template matches.
 OPEN_TEMPLATE = make_template((TemplateMessage("user", ("", "")),), 0)
@@ -23,12 +24,13 @@ def mine_templates(prompts: Sequence[Prompt], min_support: int, seed: int) -> li
     if not prompts:
         return []
     ids_of = TokenIds()
-    shingles = shingle_prompts(prompts, min_support, ids_of)
+    fixed = fixed_tables((text for prompt in prompts for text in prompt.texts), min_support)
+    shingles = shingle_prompts(prompts, min_support, ids_of, fixed)
     found: dict[str, Template] = {}
     for cluster in cluster_prompts(shingles, min_support, seed):
         literal = frozenset(shingles.hashes[cluster.literal].tolist())
         for members in _by_roles(prompts, cluster, min_support):
-            template = write_template(members, literal, ids_of)
+            template = write_template(members, literal, ids_of, fixed)
             found.setdefault(template.id, template)
     return list(found.values())
 
