@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from metier.labs import lener, mts_dialog, sroie, support
 from metier.labs.corpora import Corpus
+from metier.labs.telecom import traffic as telecom
 
 
 class Lab(Protocol):
@@ -27,7 +28,7 @@ class Reader:
     read: Callable[[Path, int], Corpus]
 
 
-LABS: dict[str, Lab] = {"support": support.simulate}
+LABS: dict[str, Lab] = {"telecom": telecom.simulate, "support": support.simulate}
 CORPORA: dict[str, Reader] = {
     "sroie": Reader("sroie", sroie.labelled),
     "mts-sections": Reader("mts-dialog", mts_dialog.sections),
