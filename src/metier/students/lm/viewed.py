@@ -83,7 +83,7 @@ class ViewedPredictor:
 
     def _among_choices(self, found: Answers, readings: Sequence[Reading | None]) -> Answers:
         """The model's answers, of a label task each the likeliest class among those that its input offers."""
-        if not self.classes_:
+        if not found.probabilities.shape[1]:
             return found
         labels, scores, probabilities = found.labels.copy(), found.scores.copy(), found.probabilities.copy()
         failures = found.failures or (None,) * len(labels)
