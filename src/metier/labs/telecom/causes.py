@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from metier.labs.telecom.antenna import pattern_loss, vertical_loss, vertical_width
 from metier.labs.telecom.draft import N_STEPS, TIME_S, Draft
+from metier.labs.telecom.parts import CAUSES
 from metier.labs.telecom.network import FAR, N_CELLS, N_NEAR, N_SITES, SECTORS, SITE_OF, planned_tilt
 
 Array = npt.NDArray[np.floating]
@@ -21,7 +22,7 @@ Marks = dict[str, Array]
 
 MAX_TILT_DEG = 38.0
 # No surroundings bring a site more than this much nearer than its path loss says: streets guide waves, but not for ever.
-MOST_GUIDED_DB = -8.0
+MOST_GUIDED_DB = -14.0
 OUT_OF_SERVICE_DB = 80.0
 
 
@@ -90,21 +91,21 @@ def steep_tilt(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     site = SITE_OF[cell]
     tilt = planned_tilt(draft.network)
     width = vertical_width(draft.network.beam[rows, cell])
-    wanted = _depression(draft, rows, site) + width * np.sqrt(rng.uniform(10.0, 26.0, n) / 12.0)
+    wanted = _depression(draft, rows, site) + width * np.sqrt(rng.uniform(12.0, 26.0, n) / 12.0)
     steep = np.clip(np.round(wanted - tilt[rows, cell]), 1.0, None)
     sectors = site[:, None] * SECTORS + np.arange(SECTORS)
     most = np.maximum(MAX_TILT_DEG - tilt[rows[:, None], sectors], 0.0)
     marks["steep"][rows[:, None], sectors] = np.minimum(steep[:, None], most)
     after = tilt[rows, cell] + marks["steep"][rows, cell]
     drop = _loss(draft, rows, cell, after) - _loss(draft, rows, cell, tilt[rows, cell])
-    obstructed = rng.uniform(0.0, 7.0, n)
+    obstructed = rng.uniform(3.0, 15.0, n)
     draft.inside[rows, site] = obstructed
     draft.reference[rows] = draft.natural[rows, cell] - drop - obstructed
     others = site_levels(draft)[rows] - (draft.reference[rows] - rng.uniform(2.0, 11.0, n))[:, None]
     others[np.arange(n), site] = 0.0
     draft.static[rows] = np.maximum(draft.static[rows], others)
     draft.target_dbm[rows] = rng.uniform(-116.0, -95.0, n)
-    draft.snr_db[rows] = rng.uniform(-5.0, 7.0, n)
+    draft.snr_db[rows] = rng.uniform(-4.0, 8.0, n)
 
 
 def overshoot(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
@@ -121,7 +122,7 @@ def overshoot(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     after = draft.natural[rows, cell] + gain + marks["boost"][rows, cell]
     level = draft.natural[rows, draft.serving[rows]] - rng.uniform(9.0, 24.0, n)
     draft.static[rows, FAR] = after - level
-    obstructed = rng.uniform(0.0, 7.0, n)
+    obstructed = rng.uniform(3.0, 15.0, n)
     draft.inside[rows, FAR] = obstructed
     near = site_levels(draft)[rows, :N_NEAR] - draft.static[rows, :N_NEAR]
     margin = rng.uniform(3.0, 14.0, (n, N_NEAR)) + obstructed[:, None]
@@ -140,16 +141,19 @@ def late_handover(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     sites, cells = partners(draft, rows)
     site, cell = sites[:, 0], cells[:, 0]
     own = draft.natural[rows, draft.serving[rows]]
-    lost, above = rng.uniform(0.0, 18.0, n), rng.uniform(3.0, 14.0, n)
+    lost = rng.uniform(0.0, 18.0, n)
+    above = draft.offset_db[rows] + rng.uniform(1.5, 11.0, n)
+    draft.static[rows] += lost[:, None]
+    draft.static[rows, SITE_OF[draft.serving[rows]]] = 0.0
     draft.inside[rows, SITE_OF[draft.serving[rows]]] = lost
-    draft.outside[rows, site] = np.maximum(above - lost, 0.0) + rng.uniform(3.0, 12.0, n)
+    draft.outside[rows, site] = np.maximum(above - lost, 0.0) + rng.uniform(8.0, 18.0, n)
     draft.reference[rows] = own - lost + above
     _place(draft, rows, site, cell, draft.reference[rows])
-    draft.load[rows, cell] = rng.uniform(0.15, 0.7, n)
+    draft.load[rows, cell] = rng.uniform(0.1, 0.5, n)
     slow = rng.random(n) < 0.6
     marks["late_s"][rows] = np.where(slow, rng.choice([1.92, 2.56, 3.2, 4.48, 5.12], size=n), 0.0)
     marks["late_db"][rows] = np.where(
-        slow, rng.uniform(0.0, 2.0, n), np.maximum(above + rng.uniform(-4.0, 5.0, n) - 3.0, 3.0)
+        slow, rng.uniform(0.0, 2.0, n), np.maximum(rng.uniform(0.3, 1.6, n) * (above - draft.offset_db[rows]), 2.0)
     )
 
 
@@ -159,6 +163,7 @@ def overlap(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     n = len(rows)
     sites, cells = partners(draft, rows)
     own = draft.natural[rows, draft.serving[rows]]
+    draft.offset_db[rows], draft.time_to_trigger_s[rows] = rng.uniform(4.0, 7.0, n), 0.64
     tilts = planned_tilt(draft.network)
     three = rng.random(n) < 0.55
     emerges = rng.random(n) < 0.6
@@ -171,8 +176,8 @@ def overlap(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
         marks["raised"][at, cell], marks["louder"][at, cell] = up, louder
         marks["busier"][at, cell] = rng.uniform(0.3, 0.9, len(at))
         gain = louder + _loss(draft, at, cell, tilt) - _loss(draft, at, cell, tilt + up)
-        _place(draft, at, site, cell, own[taken] - rng.uniform(-1.0, 5.0, len(at)) - gain)
-        draft.outside[at, site] = np.where(emerges[taken], rng.uniform(2.0, 12.0, len(at)), 0.0)
+        _place(draft, at, site, cell, own[taken] - rng.uniform(-1.0, 4.0, len(at)) - gain)
+        draft.outside[at, site] = np.where(emerges[taken], rng.uniform(4.0, 14.0, len(at)), 0.0)
 
 
 def ping_pong(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
@@ -185,6 +190,7 @@ def ping_pong(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     _place(draft, rows, site, cell, own - rng.normal(0.0, 0.8, n))
     draft.outside[rows, site] = np.where(rng.random(n) < 0.4, rng.uniform(2.0, 9.0, n), 0.0)
     draft.load[rows] *= 0.25
+    draft.offset_db[rows], draft.time_to_trigger_s[rows] = rng.uniform(3.5, 6.5, n), 0.64
     draft.jitter_db[rows] = rng.uniform(1.0, 2.6, n)
     marks["hasty_db"][rows] = rng.uniform(-0.5, 1.0, n) - draft.offset_db[rows]
     marks["hasty_s"][rows] = 0.1 - draft.time_to_trigger_s[rows]
@@ -197,7 +203,8 @@ def collision(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     sites, cells = partners(draft, rows)
     site, cell = sites[:, 0], cells[:, 0]
     own = draft.natural[rows, draft.serving[rows]]
-    _place(draft, rows, site, cell, own - rng.uniform(-1.0, 8.0, n))
+    _place(draft, rows, site, cell, own - rng.uniform(-1.0, 6.5, n))
+    draft.offset_db[rows] = rng.uniform(3.0, 6.5, n)
     draft.outside[rows, site] = np.where(rng.random(n) < 0.6, rng.uniform(2.0, 12.0, n), 0.0)
     draft.load[rows, cell] = rng.uniform(0.0, 0.06, n)
     marks["pci"][rows, cell] = same_residue(rng, draft.network.pci[rows, draft.serving[rows]])
@@ -212,12 +219,13 @@ def weak_collisions(rng: np.random.Generator, draft: Draft) -> None:
     """In some windows a cell too weak to matter shares the serving cell's PCI mod 30: plans are not perfect."""
     rows = np.flatnonzero(rng.random(len(draft.cause)) < 0.4)
     sites, cells = partners(draft, rows)
-    place = rng.integers(1, N_NEAR - 1, len(rows))
+    place = rng.integers(0, 3, len(rows))
     at = np.arange(len(rows))
     site, cell = sites[at, place], cells[at, place]
-    level = draft.natural[rows, cell] - draft.static[rows, site]
     serving = draft.serving[rows]
-    weak = level < draft.natural[rows, serving] - 14.0 - 8.0 * (1.0 - draft.difficulty) * rng.random(len(rows))
+    gap = 12.0 + 4.0 * (1.0 - draft.difficulty) + rng.exponential(5.0, len(rows))
+    _place(draft, rows, site, cell, draft.natural[rows, serving] - gap)
+    weak = draft.natural[rows, cell] - draft.static[rows, site] <= draft.natural[rows, serving] - gap + 0.1
     rows, cell, serving = rows[weak], cell[weak], serving[weak]
     draft.network.pci[rows, cell] = same_residue(rng, draft.network.pci[rows, serving])
 
@@ -227,16 +235,22 @@ def resource_blocks(rng: np.random.Generator, draft: Draft) -> tuple[Array, Arra
     n = len(draft.cause)
     whole = rng.choice([273.0, 273.0, 273.0, 245.0, 217.0], size=n)
     least = 163.0 + (1.0 - draft.difficulty) * 20.0
-    level = rng.uniform(least, whole - 3.0)
+    # A handover takes blocks too: a network in which they come often has some to spare.
+    level = rng.uniform(least + 30.0 * (draft.cause == CAUSES.index("C5")), whole - 3.0)
     noise = np.repeat(rng.uniform(0.3, 7.0, n)[:, None], N_STEPS, axis=1) * rng.standard_normal((n, N_STEPS))
     planned = np.clip(level[:, None] + noise, least - 1.0, whole[:, None])
     few = 157.0 - (1.0 - draft.difficulty) * 10.0 - rng.gamma(1.6, 22.0, n)
     loaded = np.clip(np.maximum(few, 30.0)[:, None] + noise * 0.8, 8.0, 158.0)
+    # In most of the windows that are short of blocks they are few all along, and fewest in the section.
+    all_along = (draft.cause == CAUSES.index("C8")) & (rng.random(n) < 0.7)
+    elsewhere = np.where(all_along, np.minimum(level, rng.uniform(120.0, 162.0, n)), level)[:, None] - level[:, None]
     short = np.zeros(n, dtype=bool)
     short[draft.rows("C8")] = True
-    confounds = ~short & (rng.random(n) < 0.12 * draft.difficulty)
+    confounds = ~short & (rng.random(n) < 0.4 * draft.difficulty)
+    loaded = np.where(confounds[:, None], rng.uniform(130.0, 158.0, (n, 1)) + 0.3 * noise, loaded)
     share = np.where(short[:, None], draft.section, 1.0 - draft.section) * (short | confounds)[:, None]
-    return planned + (loaded - planned) * share, planned
+    scheduled = planned + elsewhere
+    return scheduled + (loaded - scheduled) * share, planned
 
 
 INJECT: dict[str, Callable[[np.random.Generator, Draft, Marks], None]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +11,10 @@ from metier.labs.telecom import causes, radio
 from metier.labs.telecom.antenna import vertical_width
 from metier.labs.telecom.draft import N_STEPS, Draft
 from metier.labs.telecom.drive import drive, sampled
+from metier.labs.telecom.evidence import THRESHOLD_MBPS
+from metier.labs.telecom.link import SYMBOLS_PER_RB_S
 from metier.labs.telecom.network import N_CELLS, planned_tilt
+from metier.labs.telecom.propagation import LIGHT_SPEED_M_S
 from metier.labs.telecom.scenario import Mechanisms, Scenario, replaced
 
 Array = npt.NDArray[np.floating]
@@ -81,9 +86,35 @@ def _calibrated(rng: np.random.Generator, draft: Draft, scenario: Scenario, mech
     Shannon's bound, 0.55 to 0.8 of the symbols for downlink data), and where they do not, the window is as the physics has it.
     """
     plan = replaced(mechanisms, scenario)
-    rate = np.median(sampled(drive(scenario, plan).throughput_mbps), axis=1)
-    wanted = rng.uniform(680.0, 1250.0, len(rate)).astype(np.float32)
+    run = drive(scenario, plan)
+    rate = np.median(sampled(run.throughput_mbps), axis=1)
+    wanted = rng.uniform(720.0, 1300.0, len(rate)).astype(np.float32)
     factor = np.clip(wanted / np.maximum(rate, 1.0), 0.5, 1.55)
     implementation = np.clip(_NEUTRAL_IMPLEMENTATION * factor, 0.45, 0.9)
     share = np.clip(_NEUTRAL_SHARE * factor * _NEUTRAL_IMPLEMENTATION / implementation, 0.55, 0.8)
-    return scenario.on_link(implementation.astype(np.float32), share.astype(np.float32))
+    linked = scenario.on_link(implementation.astype(np.float32), share.astype(np.float32))
+    return replace(linked, csi_delay_s=_delays(rng, draft, linked, np.median(sampled(run.sinr_db), axis=1)))
+
+
+def _delays(rng: np.random.Generator, draft: Draft, scenario: Scenario, sinr_db: Array) -> Array:
+    """How old channel state is, s. C7: so old that it is just good enough at about the speed limit of the option.
+
+    The usable SINR that the threshold takes at four layers is s; rho^2 s0 / (1 + (1 - rho^2) s0) = s gives rho^2, and Jakes'
+    correlation the delay at that speed.
+    """
+    rows = draft.rows("C7")
+    gain = _median_rate(scenario)[rows]
+    needed = 4.0 * (np.exp2(THRESHOLD_MBPS / gain / (4.0 * scenario.implementation[rows])) - 1.0)
+    usable = radio.linear(sinr_db[rows] + scenario.beam_gain_db[rows])
+    kept = np.clip(needed * (1.0 + usable) / (usable * (1.0 + needed)), 0.3, 0.99)
+    speed = rng.uniform(38.0, 46.0, len(rows))
+    doppler_hz = speed / 3.6 * draft.network.frequency_ghz[rows] * 1e9 / LIGHT_SPEED_M_S
+    delay = scenario.csi_delay_s.copy()
+    # J0(x) = 1 - x^2 / 4 + x^4 / 64 = rho for the x of interest, below 1.6.
+    delay[rows] = np.sqrt(2.0 - 2.0 * np.sqrt(np.sqrt(kept))) * 2.0 / (2.0 * np.pi * doppler_hz)
+    return delay
+
+
+def _median_rate(scenario: Scenario) -> Array:
+    """Mbit/s that 1 bit/s/Hz makes, (n,)."""
+    return np.median(scenario.n_rb, axis=1) * scenario.downlink_share * (SYMBOLS_PER_RB_S * 1e-6)

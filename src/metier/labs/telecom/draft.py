@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,12 @@ class Draft:
     offset_db: Array
     time_to_trigger_s: Array
     jitter_db: Array
+
+    def take(self, index: IntArray) -> Draft:
+        """These windows alone."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        some = {name: value[index] for name, value in kept.items() if isinstance(value, np.ndarray)}
+        return Draft(**{**kept, **some, "network": self.network.take(index)})
 
     def rows(self, cause: str) -> IntArray:
         """The windows that this cause shall make."""
@@ -157,8 +163,11 @@ def _speeds(
     fast = SPEED_LIMIT_KM_H + 2.0 + (1.0 - difficulty) * 3.0 + rng.gamma(2.0, 8.0, n)
     fast = np.minimum(fast, 95.0)
     passes = cause == CAUSES.index("C7")
-    confounds = ~passes & (rng.random(n) < 0.12 * difficulty)
-    share = np.where(passes[:, None], inside, 1.0 - inside) * (passes | confounds)[:, None]
+    confounds = ~passes & (rng.random(n) < 0.4 * difficulty)
+    fast = np.where(confounds, SPEED_LIMIT_KM_H + rng.uniform(1.0, 14.0, n), fast)
+    # Half of those who are fast where it matters are nearly so all along.
+    before = np.where(rng.random(n) < 0.5, rng.uniform(0.3, 1.0, n), 0.0)[:, None]
+    share = np.where(passes[:, None], inside + before * (1.0 - inside), 1.0 - inside) * (passes | confounds)[:, None]
     actual = limited(slow + (fast[:, None] - slow) * share + 0.0, STEP_S)
     planned = np.where(passes[:, None], np.minimum(actual, rng.uniform(5.0, 25.0, n)[:, None]), actual)
     doppler = fast / 3.6 * frequency_ghz / 0.299792458

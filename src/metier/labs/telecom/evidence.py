@@ -86,7 +86,7 @@ def holds(found: Evidence, difficulty: float) -> BoolArray:
         [
             (share_of_low(found.beyond > 0.25, low) > 0.8) & weak & near,
             share_of_low(found.distance_m > 1000.0, low) > 0.99,
-            share_of_low(found.better_db > 1.5, low) >= 0.6,
+            share_of_low(found.better_db > 1.5, low) >= 0.5,
             share_of_low(found.overlaps >= 2, low) >= 0.6,
             found.handovers >= 3 - (difficulty > 0.25) * 1,
             share_of_low(found.collision_db > -10.0, low) >= 0.6,
@@ -108,10 +108,10 @@ def stays_away(found: Evidence, difficulty: float) -> BoolArray:
         [
             ~weak | (share_of_low(found.beyond > 0.25, low) < 0.3),
             (found.distance_m < 1000.0 - 60.0 * ease).all(axis=1),
-            share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.25 + 0.2 * difficulty,
-            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.4 * difficulty,
-            found.handovers <= 1 + (difficulty > 0.75),
-            share_of_low(found.collision_db > -11.0 - 5.0 * ease, low) <= 0.15,
+            share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.2 + 0.5 * difficulty,
+            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.6 * difficulty,
+            found.handovers <= 1 + (difficulty >= 0.5),
+            share_of_low(found.collision_db > -10.5 - 3.0 * ease, low) <= 0.1 + 0.3 * difficulty,
             share_of_low(found.speed_km_h > 40.4, low) < 0.01,
             blocks > 161.0,
         ],

@@ -40,8 +40,8 @@ def bearing(east: Array, north: Array) -> Array:
 
 
 def wrap(angle: Array) -> Array:
-    """The same angle in [-180, 180)."""
-    return (angle + 180.0) % 360.0 - 180.0
+    """The same angle in [-180, 180]."""
+    return angle - 360.0 * np.rint(angle * (1.0 / 360.0))
 
 
 def depression(height_m: Array, distance_m: Array) -> Array:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.floating]
 
-MAX_ACCELERATION_KM_H_S = 8.0
+MAX_ACCELERATION_KM_H_S = 12.0
 
 
 def smooth(values: Array, rng: np.random.Generator, spread: Array, keep: float) -> Array:

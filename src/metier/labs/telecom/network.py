@@ -24,7 +24,7 @@ Array = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-N_NEAR = 6
+N_NEAR = 5
 # One more site, beyond the others: the one that may over-shoot.
 N_SITES = N_NEAR + 1
 FAR = N_NEAR

@@ -37,15 +37,26 @@ def activity(load: Array, pci: IntArray, serving_pci: IntArray) -> Array:
     A neighbour disturbs in proportion to its load, except that one whose sequences are the serving cell's own does so with
     all its power whatever it carries: they cannot be told apart.
     """
-    gap = np.abs(pci[:, :, None] - serving_pci[:, None, :])
-    shared = (gap % SYNCHRONISATION == 0) * np.float32(SYNCHRONISATION_ACTIVITY)
-    return np.where(gap % COLLISION == 0, np.float32(1.0), load[:, :, None] + shared)
+    # Remainders once a cell and a step, not once a pair: 30 is a multiple of 3.
+    residue, own = (pci % COLLISION).astype(np.int8), (serving_pci % COLLISION).astype(np.int8)
+    collides = residue[:, :, None] == own[:, None, :]
+    synchronised = (residue % SYNCHRONISATION)[:, :, None] == (own % SYNCHRONISATION)[:, None, :]
+    active = synchronised * np.float32(SYNCHRONISATION_ACTIVITY)
+    active += load[:, :, None]
+    active[collides] = 1.0
+    return active
+
+
+def of_cell(values: Array, cell: IntArray) -> Array:
+    """The values (n, c, t) of one cell a step, (n, t)."""
+    n, n_cells, n_steps = values.shape
+    at = (np.arange(n)[:, None] * n_cells + cell) * n_steps + np.arange(n_steps)
+    return values.reshape(-1)[at]
 
 
 def sinr(power_mw: Array, active: Array, serving: IntArray, floor_mw: Array) -> Array:
     """Linear SINR (n, t): serving power over the floor (n,) and the neighbours' power (n, c, t) times their activity."""
-    own = np.take_along_axis(power_mw, serving[:, None, :], axis=1)[:, 0]
-    own_activity = np.take_along_axis(active, serving[:, None, :], axis=1)[:, 0]
+    own, own_activity = of_cell(power_mw, serving), of_cell(active, serving)
     received = np.einsum("nct,nct->nt", power_mw, active)
     others = np.maximum(received - own * own_activity, 0.0)
     return own / (others + floor_mw[:, None])

@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 STEP_S = 0.5
-WARM_STEPS = 8
+WARM_STEPS = 4
 STEPS_A_SAMPLE = 2
 
 
@@ -136,9 +136,9 @@ def own_removed(mechanisms: Mechanisms, scenario: Scenario, cause_rows: dict[str
     return alone(mechanisms, scenario, {cause: ~rows for cause, rows in cause_rows.items()})
 
 
-Group = TypeVar("Group", Scenario, Mechanisms)
+Group = TypeVar("Group")
 
 
 def take(group: Group, index: IntArray | BoolArray) -> Group:
-    """These windows alone."""
+    """These windows alone, of a dataclass of arrays (n, ...)."""
     return type(group)(**{field.name: getattr(group, field.name)[index] for field in fields(group)})

@@ -115,9 +115,11 @@ def attempt(
     rows = np.flatnonzero(good)
     proven = is_cause(take(scenario, rows), take(mechanisms, rows), cause[rows], found.low[rows])
     good[rows[~proven]] = False
+    rows = np.flatnonzero(good)
+    made, mechanisms, run = made.take(rows), take(mechanisms, rows), take(run, rows)
     drives = measurement.drives(rng, made, mechanisms, run)
     cells = measurement.cells(rng, made, mechanisms, run)
-    return taken(Windows(drives, cells, cause, cluster), np.flatnonzero(good)), good
+    return Windows(drives, cells, cause[rows], cluster[rows]), good
 
 
 def is_cause(scenario: Scenario, mechanisms: Mechanisms, cause: IntArray, low: BoolArray) -> BoolArray:
