@@ -14,7 +14,18 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from metier.artefacts import datasets, economics, estimates, evaluations, policies, reports, specialists, tasks, traffic
+from metier.artefacts import (
+    benchmarks,
+    datasets,
+    economics,
+    estimates,
+    evaluations,
+    policies,
+    reports,
+    specialists,
+    tasks,
+    traffic,
+)
 from metier.artefacts.kinds import KINDS
 from metier.artefacts.manifests import Manifest
 from metier.cli.app import build
@@ -24,12 +35,24 @@ from metier.project import SECTIONS, ProjectSettings
 
 DOCS = Path(__file__).parent
 PAGES = {name: f"{name}.md" for name in SECTIONS} | {
+    "benchmark": "benchmark-telelogs.md",
     "generalist": "generalists.md",
     "project": "project.md",
     "upstreams": "upstreams.md",
 }
 CLASSES: dict[str, type[BaseModel]] = {**SECTIONS, "project": ProjectSettings, "upstreams": UpstreamSettings}
-_ARTEFACT_MODULES = (datasets, economics, estimates, evaluations, policies, reports, specialists, tasks, traffic)
+_ARTEFACT_MODULES = (
+    benchmarks,
+    datasets,
+    economics,
+    estimates,
+    evaluations,
+    policies,
+    reports,
+    specialists,
+    tasks,
+    traffic,
+)
 _BLOCK = re.compile(r"<!-- settings: (?P<name>\w+) -->.*?<!-- /settings -->", re.DOTALL)
 
 

@@ -16,6 +16,7 @@ from metier.version import __version__
 if TYPE_CHECKING:
     from metier.artefacts.traffic import FrameTraffic
     from metier.audit import AuditSettings, audit
+    from metier.benchmark import BenchmarkSettings, benchmark
     from metier.calibrate import CalibrateSettings, calibrate
     from metier.curate import CurateSettings, curate
     from metier.errors import MetierError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AuditSettings": "audit",
+    "BenchmarkSettings": "benchmark",
     "CalibrateSettings": "calibrate",
     "CurateSettings": "curate",
     "EvaluateSettings": "evaluate",
@@ -39,6 +41,7 @@ _HOMES = {
     "TrafficStore": "store.traffic",
     "TrainSettings": "train",
     "audit": "audit",
+    "benchmark": "benchmark",
     "calibrate": "calibrate",
     "curate": "curate",
     "evaluate": "evaluate",
@@ -52,6 +55,7 @@ _HOMES = {
 
 __all__ = [
     "AuditSettings",
+    "BenchmarkSettings",
     "CalibrateSettings",
     "CurateSettings",
     "EvaluateSettings",
@@ -63,6 +67,7 @@ __all__ = [
     "TrainSettings",
     "__version__",
     "audit",
+    "benchmark",
     "calibrate",
     "curate",
     "evaluate",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from metier.audit import AuditSettings
+from metier.benchmark import BenchmarkSettings
 from metier.calibrate import CalibrateSettings
 from metier.curate import CurateSettings
 from metier.errors import BadSettings, NotFound
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "train": TrainSettings,
     "lm": LmSettings,
     "evaluate": EvaluateSettings,
+    "benchmark": BenchmarkSettings,
     "calibrate": CalibrateSettings,
     "price": PriceSettings,
     "serve": ServeSettings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metier.artefacts.benchmarks import Benchmark
 from metier.artefacts.datasets import Dataset
 from metier.artefacts.economics import Economics
 from metier.artefacts.evaluations import Evaluation
@@ -10,7 +11,7 @@ from metier.artefacts.reports import Report
 from metier.artefacts.specialists import Specialist
 from metier.artefacts.tasks import Audit
 
-Artefact = Audit | Dataset | Specialist | Evaluation | Economics | Policy | Report
+Artefact = Audit | Dataset | Specialist | Evaluation | Economics | Policy | Report | Benchmark
 
 KINDS: dict[str, type[Artefact]] = {
     "audit": Audit,
@@ -20,6 +21,7 @@ KINDS: dict[str, type[Artefact]] = {
     "policy": Policy,
     "economics": Economics,
     "report": Report,
+    "benchmark": Benchmark,
 }
 
 

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from metier.cli.answering import predict_command
+from metier.cli.benchmarking import BENCHMARKS
 from metier.cli.demo import demo_command
 from metier.cli.keys import KEY_COMMANDS
 from metier.cli.promoting import promote_command
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 # Commands of several words: the first word, what it is about, and the commands by their second word.
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+    "benchmark": ("Specialists on your own copy of a public benchmark.", BENCHMARKS),
     "key": ("Keys for the gateway: make, list, revoke.", KEY_COMMANDS),
 }
 

@@ -3,6 +3,7 @@
 Text from outside enters as rich Text, cleaned: it is neither markup nor a terminal escape.
 """
 
+from metier.pages.console.benchmarks import benchmark_tables
 from metier.pages.console.findings import (
     audit_table,
     dataset_table,
@@ -24,6 +25,7 @@ __all__ = [
     "artefact_table",
     "artefact_view",
     "audit_table",
+    "benchmark_tables",
     "dataset_table",
     "economics_table",
     "evaluation_table",

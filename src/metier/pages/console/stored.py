@@ -15,6 +15,7 @@ from metier.artefacts.kinds import Artefact, kind_of
 from metier.artefacts.manifests import Manifest
 from metier.artefacts.reports import Report
 from metier.pages.console import findings
+from metier.pages.console.benchmarks import benchmark_tables
 from metier.pages.console.kit import GOOD, NAME_CHARS, panel, sentence, table, text
 from metier.pages.text import clip
 
@@ -94,6 +95,7 @@ _VIEWS: dict[str, Callable[[Any], RenderableType]] = {
     "policy": findings.policy_panel,
     "economics": findings.economics_table,
     "report": _report_view,
+    "benchmark": benchmark_tables,
 }
 
 

@@ -1,0 +1,1 @@
+"""The TeleLogs benchmark: how it is read, answered and scored, and what is published about it."""

@@ -1,0 +1,61 @@
+"""The options that a question offers: which cause each label means, and whether the question has the published form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from rapidfuzz import fuzz, process
+
+from metier.labs.telecom.text import OPTIONS
+
+Form = Literal["standard", "randomised", "other"]
+FORMS: tuple[Form, ...] = ("standard", "randomised", "other")
+
+_OPTION = re.compile(r"[-*\s]*\(?([A-Za-z]{0,2}\d{1,2}|[A-Za-z])\)?\s*[:：.)]\s*(\S.*)")
+# Published texts are 43 or less like one another; a rewording of one stays far above.
+_LEAST_ALIKE = 70
+_FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """`causes` maps each label to the cause that its text states (C1 to C8); `form` is "standard" for the eight published
+    options in their order with the drive test first, "randomised" for other selections, orders or names, "other" for what
+    offers no such options."""
+
+    causes: Mapping[str, str]
+    form: Form
+
+    def cause(self, label: str | None) -> str | None:
+        """The cause that a label means here, None where the question has no such option."""
+        return None if label is None else self.causes.get(label.casefold())
+
+
+def read_options(question: str) -> Options:
+    """The options of a question, in any order and under any names."""
+    causes: dict[str, str] = {}
+    for label, text in _stated(question):
+        found = process.extractOne(text, OPTIONS, scorer=fuzz.token_sort_ratio, score_cutoff=_LEAST_ALIKE)
+        if found is not None:
+            causes.setdefault(label.casefold(), found[2])
+    if len(causes) < _FEWEST:
+        return Options({}, "other")
+    published = list(causes.items()) == [(cause.casefold(), cause) for cause in OPTIONS]
+    return Options(causes, "standard" if published and not _cells_first(question) else "randomised")
+
+
+def _stated(question: str) -> list[tuple[str, str]]:
+    """Lines such as "C3: A neighboring cell …", tables apart."""
+    lines = (line for line in question.splitlines() if "|" not in line)
+    return [(found[1], found[2].strip()) for line in lines if (found := _OPTION.fullmatch(line.rstrip()))]
+
+
+def _cells_first(question: str) -> bool:
+    """Whether the engineering table stands before the drive test, as it does in no published question."""
+    heads = [line.casefold() for line in question.splitlines() if "|" in line]
+    drive = next((place for place, line in enumerate(heads) if "timestamp" in line), None)
+    cells = next((place for place, line in enumerate(heads) if "downtilt" in line), None)
+    return drive is not None and cells is not None and cells < drive
