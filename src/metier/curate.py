@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -24,6 +24,9 @@ from metier.curation.verdicts import label_rows
 from metier.errors import BadInput
 from metier.generalists.prompts import task_template
 from metier.progress import Progress, silent
+
+# Texts that are held as Python strings at one time.
+_AT_ONCE = 2_000
 
 
 class CurateSettings(BaseModel):
@@ -138,9 +141,13 @@ def _text_task(task: Task) -> Task:
     return task
 
 
-def _each(texts: pl.Series, change: object) -> pl.Series:
-    assert callable(change)
-    return pl.Series(texts.name, [None if text is None else change(text) for text in texts], dtype=pl.String)
+def _each(texts: pl.Series, change: Callable[[str], str]) -> pl.Series:
+    """Every text changed, some at a time: as Python strings all of them may take much more room."""
+    parts = [
+        pl.Series(texts.name, [None if text is None else change(text) for text in part], dtype=pl.String)
+        for part in (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
+    ]
+    return pl.concat(parts) if parts else texts
 
 
 def _scrubbed(rows: pl.DataFrame, scrubber: Scrubber, progress: Progress) -> pl.DataFrame:

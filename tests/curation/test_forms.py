@@ -162,6 +162,16 @@ def test_the_most_frequent_form_wins_and_its_share_counts_every_call() -> None:
     assert (form.prefix, form.suffix, form.n, form.share) == ("", "", 10, 0.6)
 
 
+@pytest.mark.parametrize("pattern", [r"\boxed{{{}}}", r"\boxed{{{{{}}}}}", r"\boxed{{\text{{{}}}}}"])
+def test_a_boxed_answer_is_the_box_without_the_reasoning(pattern: str) -> None:
+    reasons = ("It is not login.", "The invoice says so, not card_payment.", "Hence billing.", "")
+    responses = [f"{reason}\n\n{pattern.format(label)}" for reason in reasons for label in LABELS]
+    form = only(learn_forms(calls([*responses, "I cannot tell."]), LABELS))
+    assert (form.prefix, form.suffix) == tuple(pattern.format("@").split("@"))
+    assert form.share == pytest.approx(len(responses) / (len(responses) + 1))
+    assert write_label(form, "new one") == pattern.format("new one")
+
+
 def test_wordings_and_demands_have_forms_of_their_own() -> None:
     both = [
         *calls(["billing", "login"]),

@@ -24,6 +24,10 @@ from metier.curation.labels import merge_spellings, read_answer, spelling_key, s
         ("[urgent]", "[urgent]", None),
         ("cafe\u0301", "café", None),
         ("bil\x00ling", "billing", None),
+        ("It is about an invoice, not a login.\n\n\\boxed{billing}", "billing", None),
+        ("\\boxed{{billing}}", "billing", None),
+        ("\\boxed{login}? No: $\\boxed{\\text{billing}}$.", "billing", None),
+        ('{"answer": "\\\\boxed{billing}"}', "billing", "answer"),
     ],
 )
 def test_reads_the_label_in_every_form(text, label, key):

@@ -35,6 +35,8 @@ READER = LabelReader.of(["card_arrival", "refund", "yes", "Yes", "42", "true", "
         ("<think>a refund? or other?</think>\nrefund", "refund"),
         ("delivery: late", "delivery: late"),
         ("Delivery: Late.", "delivery: late"),
+        ("It may be other, but the card came.\n\n\\boxed{Card arrival}", "card_arrival"),
+        ("\\boxed{other} is wrong, so \\boxed{{refund}}", "refund"),
         ("yes", "yes"),
         ("Yes", "Yes"),
         ("Yes.", "Yes"),

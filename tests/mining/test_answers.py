@@ -23,6 +23,9 @@ from metier.mining.prompts import input_key, read_prompt
         ('{"truncated": ', Form.SHORT, '{"truncated":', ""),
         ("a\nb", Form.LONG, "", ""),
         ("word " * 30, Form.LONG, "", ""),
+        ("word " * 30 + "\n\n\\boxed{C3}", Form.SHORT, "C3", ""),
+        ("\\boxed{{C3}}", Form.SHORT, "C3", ""),
+        ("\\boxed{" + "word " * 30 + "}", Form.LONG, "", ""),
     ],
 )
 def test_forms(response: str | None, form: Form, value: str, wrapper: str) -> None:

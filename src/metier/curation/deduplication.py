@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from metier.artefacts.datasets import Contradiction
 from metier.artefacts.tasks import OutputKind
 from metier.curation import reasons
 from metier.curation.agreement import Copy, contradiction, settle
+from metier.curation.boilerplate import without_boilerplate
 from metier.curation.duplicates import near_pairs
 from metier.curation.given import RANK_OF_SIDE
 from metier.curation.grouping import bind, leaking_groups, leaking_rows, row_pairs
@@ -64,26 +66,34 @@ def deduplicate(gathered: Gathered, kind: OutputKind, threshold: float, progress
     altogether, always are.
     """
     rows = gathered.rows
-    keys = [duplicate_key(text or "") for text in rows["input"]]
+    keys = [_key(text or "") for text in rows["input"]]
     ledger = _Ledger(rows["reason"].to_list(), [None] * rows.height)
     _settle_copies(rows, keys, vote_of(kind), ledger)
     known = {keys[i] for i in _alive(rows, ledger, ood=False)}
     _settle_ood(rows, keys, known, ledger)
     extras = _new_extras(gathered.extras, known | {keys[i] for i in _alive(rows, ledger, ood=True)})
     positions = np.array(sorted(_alive(rows, ledger, ood=False) + _alive(rows, ledger, ood=True)), dtype=np.int64)
-    item_keys = [keys[i] for i in positions] + [duplicate_key(text) for text in extras]
+    item_keys = [keys[i] for i in positions] + [_key(text) for text in extras]
+    first = {key: i for i, key in reversed(list(enumerate(item_keys)))}
     number = {key: i for i, key in enumerate(dict.fromkeys(item_keys))}
     numbers = np.array([number[key] for key in item_keys], dtype=np.int64)
-    pairs = row_pairs(numbers, near_pairs(list(number), threshold, progress))
+    texts = pl.concat([rows["input"][positions], pl.Series("input", extras, dtype=pl.String)])
+    telling = without_boilerplate(texts[[first[key] for key in number]].to_list())
+    pairs = row_pairs(numbers, near_pairs([duplicate_key(text) for text in telling], threshold, progress))
     return _bound(gathered, kind is OutputKind.LABEL, rows, ledger, positions, extras, pairs)
+
+
+def _key(text: str) -> bytes:
+    """The digest of a text's `duplicate_key`: inputs may be long, and many."""
+    return hashlib.blake2b(duplicate_key(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _alive(rows: pl.DataFrame, ledger: _Ledger, *, ood: bool) -> list[int]:
     return [i for i, side in enumerate(rows["side"]) if ledger.reason[i] is None and (side == "ood") == ood]
 
 
-def _settle_copies(rows: pl.DataFrame, keys: list[str], vote: Callable[[str], str], ledger: _Ledger) -> None:
-    copies: dict[str, list[int]] = defaultdict(list)
+def _settle_copies(rows: pl.DataFrame, keys: list[bytes], vote: Callable[[str], str], ledger: _Ledger) -> None:
+    copies: dict[bytes, list[int]] = defaultdict(list)
     for position in _alive(rows, ledger, ood=False):
         copies[keys[position]].append(position)
     several = [positions for positions in copies.values() if len(positions) > 1]
@@ -114,8 +124,8 @@ def _settle_copies(rows: pl.DataFrame, keys: list[str], vote: Callable[[str], st
         ledger.contradictions += [found] if found else []
 
 
-def _settle_ood(rows: pl.DataFrame, keys: list[str], known: set[str], ledger: _Ledger) -> None:
-    first: dict[str, int] = {}
+def _settle_ood(rows: pl.DataFrame, keys: list[bytes], known: set[bytes], ledger: _Ledger) -> None:
+    first: dict[bytes, int] = {}
     for position in _alive(rows, ledger, ood=True):
         if keys[position] in known:
             ledger.remove(position, reasons.OUT_OF_SCOPE_KNOWN, None)
@@ -123,10 +133,10 @@ def _settle_ood(rows: pl.DataFrame, keys: list[str], known: set[str], ledger: _L
             ledger.remove(position, reasons.EXACT_DUPLICATE, first[keys[position]])
 
 
-def _new_extras(extras: tuple[str, ...], known: set[str]) -> list[str]:
-    chosen: dict[str, str] = {}
+def _new_extras(extras: tuple[str, ...], known: set[bytes]) -> list[str]:
+    chosen: dict[bytes, str] = {}
     for text in extras:
-        key = duplicate_key(text)
+        key = _key(text)
         if key not in known:
             chosen.setdefault(key, text)
     return list(chosen.values())

@@ -1,9 +1,9 @@
 """Near-duplicates: MinHash proposes pairs of texts, the edit distance decides.
 
-Candidates: MinHash over character trigrams (Broder, 1997), banded for locality-sensitive hashing (Leskovec, Rajaraman &
-Ullman, Mining of Massive Datasets, ch. 3), sketched by rensa. Decision: the normalised Indel similarity of rapidfuzz,
-2 * LCS / (len(a) + len(b)). On the 23,601 distinct inputs of clinc150 the pairs proposed hold 99.9% of the 3,496 pairs
-that comparing every input with every other finds at 0.9 (docs/curate.md).
+Candidates: MinHash over character trigrams, runs of six in long texts (Broder, 1997), banded for locality-sensitive
+hashing (Leskovec, Rajaraman & Ullman, Mining of Massive Datasets, ch. 3), sketched by rensa. Decision: the normalised
+Indel similarity of rapidfuzz, 2 * LCS / (len(a) + len(b)). On the 23,601 distinct inputs of clinc150 the pairs proposed
+hold 99.9% of the 3,496 pairs that comparing every input with every other finds at 0.9 (docs/curate.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from metier.progress import Progress, silent
 
 IntArray = npt.NDArray[np.int64]
 
-_GRAM = 3
+# Two texts of numbers share most runs of three characters; in long ones longer runs tell them apart.
+_GRAM, _LONG_GRAM = 3, 6
+_LONG_CHARS = 400
 _PERMUTATIONS = 128
 _ROWS_PER_BAND = 4
 _SKETCH_SEED = 42
@@ -35,7 +37,7 @@ _JOINED_BUCKET = 512
 _BLOCK_TEXTS = 4_000
 _BLOCK_CHARS = 50
 _PAIRS_AT_ONCE = 1_000_000
-_SKETCH_AT_ONCE = 20_000
+_SKETCH_CHARS_AT_ONCE = 2_000_000
 # Within a block of look-alikes, the most similar partners that are kept for each text.
 _PAIRS_PER_TEXT = 50
 _NONE: IntArray = np.empty((0, 2), dtype=np.int64)
@@ -54,26 +56,39 @@ def near_pairs(texts: Sequence[str], threshold: float, progress: Progress = sile
     if len(texts) < 2 or threshold >= 1:
         return _NONE
     short = np.array([_shortened(text) for text in texts], dtype=object)
-    sketches = _sketch(short, progress)
-    parts = np.arange(len(texts), dtype=np.int64)
-    brief = np.flatnonzero([len(text) <= _BRIEF_CHARS for text in texts])
+    lengths = np.array([len(text) for text in short])
+    # The shorter of two similar texts has this share of the longer one's length at least: no pair falls between both.
+    shortest = threshold / (2 - threshold)
+    sides = (
+        (np.flatnonzero(lengths <= _LONG_CHARS / shortest), _GRAM),
+        (np.flatnonzero(lengths > _LONG_CHARS), _LONG_GRAM),
+    )
+    found = [side[_near_pairs(short[side], threshold, gram, progress)] for side, gram in sides if side.size > 1]
+    return np.unique(np.concatenate([_NONE, *found]), axis=0)
+
+
+def _near_pairs(short: npt.NDArray[np.object_], threshold: float, gram: int, progress: Progress) -> IntArray:
+    """Pairs of texts, proposed by their grams of one length."""
+    sketches = _sketch(short, gram, progress)
+    parts = np.arange(len(short), dtype=np.int64)
+    brief = np.flatnonzero([len(text) <= _BRIEF_CHARS for text in short])
     found = list(_compare_bucket(short, brief, parts, threshold)) if brief.size > 1 else []
     checked = np.empty(0, dtype=np.int64)
     n_bands = _PERMUTATIONS // _ROWS_PER_BAND
     for band in range(n_bands):
-        parts = components(len(texts), np.concatenate([_NONE, *found]))
+        parts = components(len(short), np.concatenate([_NONE, *found]))
         proposed = [np.empty(0, dtype=np.int64)]
         for bucket in _buckets(sketches[:, band * _ROWS_PER_BAND : (band + 1) * _ROWS_PER_BAND]):
             if bucket.size <= _SMALL_BUCKET:
                 first, second = np.triu_indices(bucket.size, 1)
-                proposed.append(bucket[first] * len(texts) + bucket[second])
+                proposed.append(bucket[first] * len(short) + bucket[second])
             else:
                 found.extend(_compare_bucket(short, bucket, parts, threshold))
         fresh = np.setdiff1d(np.concatenate(proposed), checked)
         checked = np.union1d(checked, fresh)
         found.extend(_compare_pairs(short, fresh, threshold))
         progress("Looking for near-duplicates", band + 1, n_bands)
-    return np.unique(np.concatenate(found), axis=0) if found else _NONE
+    return np.concatenate([_NONE, *found])
 
 
 def components(n: int, pairs: IntArray) -> IntArray:
@@ -86,19 +101,20 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 2 * _HALF_CHARS else text[:_HALF_CHARS] + text[-_HALF_CHARS:]
 
 
-def _grams(text: str) -> list[str]:
+def _grams(text: str, n: int) -> list[str]:
     padded = f" {text} "
-    return [padded[start : start + _GRAM] for start in range(len(padded) - _GRAM + 1)] or [padded]
+    return [padded[start : start + n] for start in range(len(padded) - n + 1)] or [padded]
 
 
-def _sketch(texts: npt.NDArray[np.object_], progress: Progress) -> npt.NDArray[np.uint32]:
+def _sketch(texts: npt.NDArray[np.object_], gram: int, progress: Progress) -> npt.NDArray[np.uint32]:
     from rensa import RMinHash
 
     parts = []
-    for start in range(0, len(texts), _SKETCH_AT_ONCE):
-        grams = [_grams(text) for text in texts[start : start + _SKETCH_AT_ONCE]]
+    blocks = np.cumsum([len(text) for text in texts]) // _SKETCH_CHARS_AT_ONCE
+    for block in np.split(texts, np.flatnonzero(np.diff(blocks)) + 1):
+        grams = [_grams(text, gram) for text in block]
         parts.append(np.array(RMinHash.digests_from_token_sets(grams, _PERMUTATIONS, _SKETCH_SEED), dtype=np.uint32))
-        progress("Sketching inputs", min(start + _SKETCH_AT_ONCE, len(texts)), len(texts))
+        progress("Sketching inputs", sum(map(len, parts)), len(texts))
     return np.concatenate(parts)
 
 

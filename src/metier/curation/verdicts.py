@@ -75,7 +75,7 @@ def _sources(rows: pl.DataFrame) -> pl.DataFrame:
         frontier=frontier,
         is_frontier=given.is_in(["teacher", "specialist"]),
         provenance=pl.when(corrected | approved).then(vouched).when("is_kept").then(pl.lit("teacher")).otherwise(given),
-        is_record=pl.col("dataset").is_not_null() & (given == "human"),
+        is_record=pl.col("dataset").is_not_null() & given.is_in(["human", "simulator"]),
         disowned=wrong & ~corrected & ~pl.col("is_kept"),
         # A reference that says what was judged wrong is as wrong.
         disowns=pl.when(wrong & ~corrected & pl.col("is_kept")).then("response"),

@@ -46,7 +46,9 @@ def topic_features(texts: Sequence[str], seed: int) -> Floats:
     if n_components < 2 or not counts.nnz:
         return np.zeros((len(texts), 2))
     weighted = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
-    reduced = TruncatedSVD(n_components, random_state=seed, n_iter=3).fit_transform(weighted)
+    # Where all inputs begin alike (with the header of a table) there is no variance to explain, and none is asked for.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reduced = TruncatedSVD(n_components, random_state=seed, n_iter=3).fit_transform(weighted)
     return np.asarray(normalize(reduced), dtype=np.float64)
 
 

@@ -28,8 +28,8 @@ _MAX_LABELS = 1_500
 _MIN_PART_SHARE = 0.02
 # Keys occur together in objects of one job; in objects of two jobs at most a common key (such as "date") joins them.
 _MIN_KEY_SHARE = 0.01
-# Labels and free texts in one template are two jobs where their inputs can be told apart this well: intents from open
-# questions 0.98, notes of a word or two from longer notes 0.88 (by the length of the conversation).
+# Labels and free texts in one template, or two groups of labels, are two jobs where their inputs can be told apart this
+# well: intents from open questions 0.98, notes of a word or two from longer notes 0.88 (by the length of the conversation).
 MIN_SEPARABILITY = 0.93
 _MAX_JUDGED = 500
 _N_FOLDS = 3
@@ -231,9 +231,23 @@ def _group_labels(
         sizes = np.bincount(groups, weights=[counts[label] for label in recurring])
         if min(np.bincount(groups)) < _MIN_LABELS_A_JOB:
             continue
-        if sizes.min() >= smallest and (score := silhouette_score(points, groups)) >= best:
+        if sizes.min() < smallest or (score := silhouette_score(points, groups)) < best:
+            continue
+        # A few labels may lie in two heaps by chance, where one number (the length) is all in which inputs differ.
+        if _are_told_apart(inputs, labels, dict(zip(recurring, groups.tolist(), strict=True)), seed):
             best, best_groups = score, groups
     return dict(zip(recurring, best_groups.tolist(), strict=True))
+
+
+def _are_told_apart(inputs: Sequence[str], labels: Sequence[str], groups: dict[str, int], seed: int) -> bool:
+    """Whether the inputs of every group of labels can be told from those of all others."""
+    owner = [groups.get(label, -1) for label in labels]
+    for group in set(groups.values()):
+        own = [text for text, one in zip(inputs, owner, strict=True) if one == group]
+        others = [text for text, one in zip(inputs, owner, strict=True) if one not in (group, -1)]
+        if _separability(own, others, seed) < MIN_SEPARABILITY:
+            return False
+    return True
 
 
 def _label_points(inputs: Sequence[str], labels: Sequence[str], recurring: dict[str, str], seed: int) -> Floats:
