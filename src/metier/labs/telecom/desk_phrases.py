@@ -93,7 +93,8 @@ ALARM_FRAMES = (
     "{site} {hours} MAJOR [alarm|event]: {alarm}",
     "NE={site}; raised {hours}; {alarm}",
     "[CRITICAL|MAJOR|MINOR|WARNING] {hours} {site}/{sector} - {alarm}",
-    "{alarm} ({site}, {hours}, [first|repeated] occurrence)",
+    "{alarm} ({site}, {hours})",
+    "{hours}: {alarm}; {site} sector {sector}, [new|again|not acknowledged|flapping]",
 )
 
 TICKET_OPENINGS = (
@@ -115,15 +116,27 @@ SUMMARY_ENDINGS = (
     "No action needed now.",
 )
 
+OPENERS = (
+    "", "", "please ", "could you ", "can you please ", "I need you to ", "quick one: ", "for tomorrow: ", "help me: ",
+    "one more thing, ", "as a test, ", "when you have time, ", "before the call: ", "in plain words, ", "hi, ", "urgent: ",
+)  # fmt: skip
 QUESTIONS = (
-    "[explain|describe] {topic} to {reader}",
-    "[what is|what do you make of] the difference between {topic} and {topic}",
-    "draft [an e-mail|a short note|three slides] for {reader} about {thing}",
-    "write [me |]{code} to {job}",
-    "[how would you|what is the best way to] {job} with {code}",
-    "which [risks|questions] should we raise about {thing}",
-    "compare {topic} [in 4G and 5G|before and after Release 17], for {reader}",
-    "give me [five|three|ten] ideas to improve {thing}",
+    "[explain|describe|introduce] {topic} to {reader}",
+    "[say|tell me|work out] how {topic} and {topic} [differ|go together|get in each other's way]",
+    "[draft|write|prepare] [an e-mail|a short note|three slides|a speech] for {reader} about {thing}",
+    "[write|give me|correct] {code} to {job}",
+    "[suggest|find|sketch] [a way|the best way|a cheap way] to {job} with {code}",
+    "[list|rank|collect] [risks|questions|costs] [of|around|behind] {thing}",
+    "[compare|contrast] {topic} [in 4G and 5G|before and after Release 17|of two vendors], for {reader}",
+    "[think of|name|invent] [five|three|ten] [ideas|measures|excuses] [about|for|against] {thing}",
+    "[translate|shorten|rewrite] [our|last year's|the draft] [statement|leaflet|answer] on {thing} for {reader}",
+    "[who|which team] should [own|look after|pay for] {thing}",
+    "[is|was] it [wise|usual|legal] to {job} by hand",
+    "[plan|outline|cost] a [workshop|visit|course] on {topic} for {reader}",
+    "[check|criticise|improve] my [reasoning|slide|sum] on {topic}",
+    "[guess|estimate|calculate] what {thing} [costs|saves|needs] in a year",
+    "[quiz|interview|coach] me on {topic}",
+    "[why|since when|where] do operators [care about|argue over|measure] {topic}",
 )
 JOINTS = (" and ", ", and then ", "; also ", ". after that, ", " but first ")
 SENTENCES = (
