@@ -141,3 +141,22 @@ def test_any_texts_do(rows):
     drawn = varied(texts, 6, None, seed=0)
     assert len(drawn) == 6
     assert all(isinstance(json.loads(label), dict) for label in drawn.labels)
+
+
+def test_lines_without_a_value_come_and_go():
+    def shop(name: str, total: int) -> tuple[str, str, str]:
+        lines = [f"{name[0]}-LINE {number}" for number in range(10)]
+        text = "\n".join([f"{name} LTD", *lines, f"SUM {total}.00"])
+        return text, json.dumps({"company": f"{name} LTD.", "total": f"{total}.00"}), name
+
+    inputs, labels, groups = zip(shop("ALPHA", 5), shop("BETA", 7), strict=True)
+    variants, rng = Variants(LabelledTexts(inputs, labels, groups), None), Random(0)
+    lengths, foreign = set(), 0
+    for _ in range(60):
+        text, answer = variants.variant(0, rng)
+        record = json.loads(answer)
+        assert count_ungrounded(record, text) == (0, 2)
+        lengths.add(len(text.splitlines()))
+        foreign += "B-LINE" in text
+    assert min(lengths) < 12 < max(lengths)
+    assert foreign > 10

@@ -2,7 +2,7 @@
 
 A model that learns from forty receipts of one shop learns that shop's name, not how to find a name. Where an answer's value
 stands in the input word for word, another value in both places makes an example that is as true as the first and can only
-be answered by copying. Data augmentation by replacing mentions: Dai and Adel (2020), An Analysis of Simple Data
+be answered by copying; lines that hold no value may be fewer or others. Data augmentation by replacing mentions: Dai and Adel (2020), An Analysis of Simple Data
 Augmentation for Named Entity Recognition, section 3.
 """
 
@@ -15,7 +15,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from metier.metrics.grounding import copied_fields
+from metier.metrics.grounding import copied_fields, leaves
 from metier.metrics.notation import as_number, date_readings, folded
 from metier.metrics.records import canonical, is_absent, parse_record
 from metier.students.base import LabelledTexts
@@ -27,7 +27,12 @@ _NEW_NUMBER = 0.5
 # The share of what is learnt from that stays as it was: real examples have what exchanged values break (sums, habits).
 _UNCHANGED = 0.4
 _MOST_OF_GROUP = 4
+# Shares of the lines without a value that a variant lacks, and before which it has a line of another example.
+_LINE_DROPPED = 0.1
+_LINE_PUT_IN = 0.07
+_LEAST_LINES = 8
 _LONGEST_VALUE = 1000
+_WORDS = re.compile(r"[^\W_]+")
 _SPACES = re.compile(r"(\s+)")
 _LEAST_WORD = 3
 
@@ -59,6 +64,10 @@ class Variants:
         self._copied = [
             _apart(_copied_of(text, label, schema)) for text, label in zip(texts.inputs, texts.labels, strict=True)
         ]
+        self._bare_lines = [_bare_lines(text, label) for text, label in zip(texts.inputs, texts.labels, strict=True)]
+        self._members: dict[str, list[int]] = {}
+        for place, group in enumerate(self.groups):
+            self._members.setdefault(group, []).append(place)
         self._mentions: dict[str, dict[str, list[Mention]]] = {}
         for text, group, found in zip(texts.inputs, self.groups, self._copied, strict=True):
             for one in found:
@@ -88,10 +97,32 @@ class Variants:
             value, written = self._exchanged(one, self.groups[place], rng)
             changes[one.value] = value
             edits += [(begin, end, written) for begin, end in one.places]
+        edits += self._line_edits(place, rng)
         record = parse_record(label)
-        if record is None or not changes:
+        if record is None or not edits:
             return text, label
         return _edited(text, edits), canonical(_replaced(record, changes), self._schema)
+
+    def _line_edits(self, place: int, rng: Random) -> list[tuple[int, int, str]]:
+        """Some of the lines without a value taken out, others of other examples put in before them."""
+        edits = []
+        for begin, end in self._bare_lines[place]:
+            if rng.random() < _LINE_DROPPED:
+                edits.append((begin, end, ""))
+            elif rng.random() < _LINE_PUT_IN:
+                edits.append((begin, begin, self._line_of_another(self.groups[place], rng)))
+        return edits
+
+    def _line_of_another(self, group: str, rng: Random) -> str:
+        others = [name for name in self._members if name != group]
+        if not others:
+            return ""
+        place = rng.choice(self._members[rng.choice(others)])
+        lines = self._bare_lines[place]
+        if not lines:
+            return ""
+        begin, end = rng.choice(lines)
+        return self._texts.inputs[place][begin:end].rstrip("\n") + "\n"
 
     def _exchanged(self, one: Copied, group: str, rng: Random) -> tuple[str, str]:
         """Another value for a field, and how it is written in an input."""
@@ -161,6 +192,20 @@ def _copied_of(text: str, label: str, schema: Mapping[str, Any] | None) -> tuple
     return tuple(found.values())
 
 
+def _bare_lines(text: str, label: str) -> list[tuple[int, int]]:
+    """Where the lines begin and end (line break included) that hold no word of the answer, unless the text has few lines.
+    A value that the input spells otherwise loses no line either, as long as it shares a word with it."""
+    record = parse_record(label)
+    lines, at = [], 0
+    for line in text.splitlines(keepends=True):
+        lines.append((at, at + len(line)))
+        at += len(line)
+    if record is None or len(lines) < _LEAST_LINES:
+        return []
+    words = {word for leaf in leaves(record) for word in _WORDS.findall(str(leaf).casefold())}
+    return [(begin, end) for begin, end in lines if words.isdisjoint(_WORDS.findall(text[begin:end].casefold()))]
+
+
 def _values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The texts in a record, each with the names of the fields that lead to it."""
     for name, value in record.items():
@@ -172,9 +217,24 @@ def _values(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _places(value: str, text: str) -> tuple[tuple[int, int], ...]:
-    """Where a value stands as whole words, whatever its case and white space."""
-    pattern = r"\s*".join(re.escape(c) for c in value if not c.isspace())
-    return tuple(found.span() for found in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE))
+    """Where a value stands as whole words, whatever the case, the white space and the punctuation between its words."""
+    words = _WORDS.findall(value)
+    if not words:
+        return ()
+    pattern = r"[\W_]*".join(map(re.escape, words))
+    found = re.finditer(rf"(?<![^\W_]){pattern}(?![^\W_])", text, re.IGNORECASE)
+    head = value[: value.index(words[0])]
+    tail = value[value.rindex(words[-1]) + len(words[-1]) :]
+    return tuple(_widened(text, *one.span(), head.strip(), tail.strip()) for one in found)
+
+
+def _widened(text: str, begin: int, end: int, head: str, tail: str) -> tuple[int, int]:
+    """The place of a value's words, with the signs that it begins and ends with where they stand there."""
+    if head and text.endswith(head, 0, begin):
+        begin -= len(head)
+    if tail and text.startswith(tail, end):
+        end += len(tail)
+    return begin, end
 
 
 def _apart(copied: Sequence[Copied]) -> list[Copied]:
