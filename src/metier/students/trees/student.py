@@ -205,7 +205,7 @@ def _calibrate(
         _confidence(struck, temperature),
         away.min(axis=1, initial=np.inf) if len(rows) else np.empty(0),
     )
-    return model, float(right.sum() / len(answerable))
+    return model, float(right.sum() / len(tune.readings))
 
 
 def _confidence(logits: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
