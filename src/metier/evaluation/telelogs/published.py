@@ -33,7 +33,7 @@ def _paper(name: str, standard: float, randomised: float | None = None) -> tuple
 
 
 _RESULTS = (
-    _Result("classical trees", "standard", 95.0, None, TREES),
+    _Result("classical trees (about)", "standard", 95.0, None, TREES),
     _Result("AT&T Gemma-3-4B, tuned", "standard", 80.09, 864, COMPARISON),
     _Result("GPT-5", "standard", 80.00, 864, COMPARISON),
     _Result("Grok-4-fast", "standard", 78.12, 864, COMPARISON),

@@ -41,8 +41,7 @@ def notes_of(contestants: Sequence[Contestant], exam: Exam, n_left: int, n_sampl
 def _notes_on(one: Contestant) -> list[str]:
     whole, notes = one.forms[0], []
     if whole.n_failed:
-        listed = "; ".join(f"{n:,} × {reason}" for reason, n in one.failures[:3])
-        notes.append(f"{one.name}: {whole.n_failed:,} answers are none and count as wrong ({listed}).")
+        notes.append(f"{one.name}: {whole.n_failed:,} answers are none and count as wrong; the reasons are listed.")
     if whole.n_unboxed:
         notes.append(f"{one.name}: {whole.n_unboxed:,} answers have no box and count as wrong.")
     overlap = one.overlap

@@ -113,7 +113,7 @@ def _published(benchmark: Benchmark, best: Contestant) -> Table:
         rows.add_row(
             text(clip(one.name, NAME_CHARS)),
             text(one.form),
-            _share(one.accuracy),
+            _share(one.accuracy, 2),
             figures.count(one.accuracy.n) if one.accuracy.n else "–",
             str(sources[one.source]),
             _points(one.ahead),
@@ -144,12 +144,12 @@ def _lines(one: Contestant) -> list[str]:
     return found
 
 
-def _share(share: Estimate) -> str:
+def _share(share: Estimate, digits: int = 1) -> str:
     if not share.scored:
         return "–"
     if math.isnan(share.low):
-        return figures.plain(100 * share.value)
-    return f"{figures.plain(100 * share.value)} ({brief_interval(share)})"
+        return figures.plain(100 * share.value, digits)
+    return f"{figures.plain(100 * share.value, digits)} ({brief_interval(share)})"
 
 
 def _points(difference: Estimate) -> str:
