@@ -2,8 +2,8 @@
 
 A model that learns from forty receipts of one shop learns that shop's name, not how to find a name. Where an answer's value
 stands in the input word for word, another value in both places makes an example that is as true as the first and can only
-be answered by copying; lines that hold no value may be fewer or others. Replacing mentions: Dai and Adel (2020), An Analysis
-of Simple Data Augmentation for Named Entity Recognition, section 3.
+be answered by copying; lines that hold no value may be fewer or others. Replacing mentions: Dai and Adel (2020), An
+Analysis of Simple Data Augmentation for Named Entity Recognition, section 3.
 """
 
 from __future__ import annotations
