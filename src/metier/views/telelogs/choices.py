@@ -88,6 +88,13 @@ def find_choices(prose: Sequence[str]) -> dict[str, str] | None:
 
     Raises Unreadable where an option says none of the eight causes, or two options say the same.
     """
+    found = _found(tuple(prose))
+    return None if found is None else dict(found)
+
+
+# Questions of one source say the same around their tables.
+@lru_cache(maxsize=64)
+def _found(prose: tuple[str, ...]) -> dict[str, str] | None:
     # Stretches of labelled lines: the options, but also numbered instructions or notes, of which none names a cause.
     lists = [options for options in (*_listed(prose), *_inline(prose)) if options]
     offering = [options for options in lists if any(cause_of(text) for _, text in options)]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -179,14 +180,11 @@ def _numbers(table: Table, kind: Kind) -> dict[str, FloatArray]:
     columns = [(place, column) for place, column in enumerate(COLUMNS[kind]) if column.low is not None]
     texts = [table.column(place) for place, _ in columns]
     try:
-        rows = [
-            [math.nan] * len(table.rows) if cells is None else [math.nan if c in _BLANK else float(c) for c in cells]
-            for cells in texts
-        ]
-        values = np.array(rows)
+        rows = [[math.nan if c in _BLANK else float(c) for c in cells] if cells else None for cells in texts]
+        values = np.array([[math.nan] * len(table.rows) if row is None else row for row in rows])
     except ValueError:
         values = np.empty((0, 0))
-    if values.size == 0 or not _allowed(values, kind) or any("_" in "".join(cells) for cells in texts if cells):
+    if values.size == 0 or not _allowed(values, kind) or "_" in "".join(chain.from_iterable(filter(None, texts))):
         _refuse(table, [column for _, column in columns], texts)
     return {column.key: row for (_, column), row in zip(columns, values, strict=True)}
 
