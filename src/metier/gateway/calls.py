@@ -48,7 +48,7 @@ class Reason(StrEnum):
     IMAGE = "image"
     SPECIALIST_FAILED = "specialist_failed"
     BUSY = "specialist_busy"  # no room in its queue, or no answer in time
-    ANSWER_FAILED = "answer_failed"  # what it wrote is no answer, and it says so itself
+    ANSWER_FAILED = "answer_failed"  # it could not read the input, or what it wrote is no answer, and it says so itself
     REDACTED = "redacted_answer"  # the answer holds a mark where the input held a secret or personal data
     AUDIT = "audit"  # a kept answer whose call went to the frontier model as well
 
