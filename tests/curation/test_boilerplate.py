@@ -8,11 +8,11 @@ from metier.curation.boilerplate import without_boilerplate
 from metier.curation.duplicates import near_pairs
 from metier.curation.texts import duplicate_key
 
-ASKED = "Read the drive test below, weigh every cause that is listed, and name the most likely one in a box.\n" * 3
+ASKED = "Read the drive test below, weigh every cause that is listed, and name the most likely one in a box.\n" * 12
 HEAD = "Time|Speed (km/h)|PCI|Power [dBm]|Throughput [Mbps]|Blocks"
 
 
-def rows(rng: np.random.Generator, n: int = 12) -> list[str]:
+def rows(rng: np.random.Generator, n: int = 8) -> list[str]:
     made = []
     for second in range(n):
         speed, pci, power = rng.integers(90), rng.integers(1000), rng.uniform(70, 120)

@@ -6,6 +6,7 @@ the answers (which keys an object has, what labels look like) and, for labels, t
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _MIN_KEY_SHARE = 0.01
 # well: intents from open questions 0.98, notes of a word or two from longer notes 0.88 (by the length of the conversation).
 MIN_SEPARABILITY = 0.93
 _MAX_JUDGED = 500
+# Of the answers, so many must name an option of their input before all are taken for choices.
+_CHOICE_SHARE = 0.8
 _N_FOLDS = 3
 _LABEL_PART = "labels such as "
 # Below this chance that the next short answer was seen before, short answers are free text, not labels.
@@ -221,7 +224,7 @@ def _group_labels(
     from sklearn.cluster import AgglomerativeClustering
     from sklearn.metrics import silhouette_score
 
-    if len(recurring) < 3:
+    if len(recurring) < 3 or _are_choices(inputs, labels):
         return dict.fromkeys(recurring, 0)
     points = _label_points(inputs, labels, recurring, seed)
     counts = Counter(labels)
@@ -237,6 +240,19 @@ def _group_labels(
         if _are_told_apart(inputs, labels, dict(zip(recurring, groups.tolist(), strict=True)), seed):
             best, best_groups = score, groups
     return dict(zip(recurring, best_groups.tolist(), strict=True))
+
+
+def _are_choices(inputs: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether answers name one of the options that their own input lists ("B: ...", "3) ..."): then a label means something
+    else in every call, and how the options are called parts no jobs."""
+    every = max(1, len(labels) // _MAX_JUDGED)
+    pairs = list(zip(inputs[::every], labels[::every], strict=True))
+    n_listed = sum(_lists(text, label) for text, label in pairs)
+    return n_listed >= _CHOICE_SHARE * len(pairs)
+
+
+def _lists(text: str, label: str) -> bool:
+    return re.search(rf"^\W*{re.escape(label)}\s*[:.)\]]\s*\S", text, re.MULTILINE | re.IGNORECASE) is not None
 
 
 def _are_told_apart(inputs: Sequence[str], labels: Sequence[str], groups: dict[str, int], seed: int) -> bool:
