@@ -88,6 +88,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         "The language-model student on receipts, from data to report", "lm_sroie.py", quick=("--quick",)
     ),
     "lm-texts": Benchmark("The language-model student on dialogues and legal texts", "lm_texts.py", quick=("--quick",)),
+    "telecom-simulator": Benchmark(
+        "The drive-test simulator: speed, distributions, and what one column tells",
+        "telecom_simulator.py",
+        quick=("--quick",),
+    ),
     "telecom-trees": Benchmark(
         "Trees on simulated drive tests, the view included", "telecom_trees.py", quick=("--quick",)
     ),

@@ -14,8 +14,8 @@ HORIZONTAL_WIDTH_DEG = 65.0
 FLOOR_DB = 30.0
 # What the published question says of a digital tilt of 255.
 DEFAULT_TILT_DEG = 6.0
-# Gain in dBi of the broad beams that carry the synchronisation signals, in the order of text.TXRX_MODES (32T32R, 64T64R, 8T8R,
-# 4T4R): the element's 8 dBi of TR 38.901 Table 7.3-1 and the part of 10 log10 n that such a beam uses.
+# Gain in dBi of the broad beams that carry the synchronisation signals, in the order of text.TXRX_MODES (32T32R,
+# 64T64R, 8T8R, 4T4R): the element's 8 dBi of TR 38.901 Table 7.3-1 and the part of 10 log10 n that such a beam uses.
 MODE_GAIN_DBI = (20.0, 22.0, 16.0, 14.0)
 MODE_CHANNELS = (32, 64, 8, 4)
 

@@ -1,7 +1,9 @@
 """What goes wrong: each cause puts its mechanism into the windows that it shall make.
 
-A cause shapes two things. The surroundings (clutter: buildings, street corners, hills), which stay when the cause is taken out
-again, and the mechanism itself, in the fields of `scenario.Mechanisms`, which goes. Levels named here hold in the window's section.
+A cause shapes two things. The surroundings (clutter: buildings, street corners, hills), which stay when the cause is
+taken out
+again, and the mechanism itself, in the fields of `scenario.Mechanisms`, which goes. Levels named here hold in the
+window's section.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import numpy.typing as npt
 
 from metier.labs.telecom.antenna import pattern_loss, vertical_loss, vertical_width
 from metier.labs.telecom.draft import N_STEPS, TIME_S, Draft
-from metier.labs.telecom.parts import CAUSES
 from metier.labs.telecom.network import FAR, N_CELLS, N_NEAR, N_SITES, SECTORS, SITE_OF, planned_tilt
+from metier.labs.telecom.parts import CAUSES
 
 Array = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
@@ -85,7 +87,7 @@ def _loss(draft: Draft, rows: IntArray, cell: IntArray, tilt: Array) -> Array:
 
 
 def steep_tilt(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
-    """C1: a site's sectors were set too steep, and the vehicle is beyond the far edge of the beam; no other site reaches it."""
+    """C1: a site's sectors were set too steep, the vehicle is beyond the beam's far edge, no other site near."""
     rows = draft.rows("C1")
     cell, n = draft.serving[rows], len(rows)
     site = SITE_OF[cell]
@@ -109,7 +111,7 @@ def steep_tilt(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
 
 
 def overshoot(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
-    """C2: a cell more than a kilometre away, tilted flat and loud, serves where the nearer ones are blocked or out of service."""
+    """C2: a cell over a kilometre away, flat and loud, serves where nearer ones are blocked or out of service."""
     rows = draft.rows("C2")
     n = len(rows)
     cell = np.full(n, FAR * SECTORS)
@@ -158,7 +160,7 @@ def late_handover(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
 
 
 def overlap(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
-    """C4: two or three other sites' cells, tilted too flat and too loud, reach as strongly as the serving cell, and are busy."""
+    """C4: two or three other sites' cells, too flat, loud and busy, arrive as strongly as the serving cell."""
     rows = draft.rows("C4")
     n = len(rows)
     sites, cells = partners(draft, rows)

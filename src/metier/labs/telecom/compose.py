@@ -83,7 +83,8 @@ def _calibrated(rng: np.random.Generator, draft: Draft, scenario: Scenario, mech
     """Give each user a link on which the drive without its cause would have run at a usual rate of this window.
 
     The rate is drawn; receivers, schedulers and frame formats differ enough to make it (implementation loss 0.45 to 0.9 of
-    Shannon's bound, 0.55 to 0.8 of the symbols for downlink data), and where they do not, the window is as the physics has it.
+    Shannon's bound, 0.55 to 0.8 of the symbols for downlink data), and where they do not, the window is as the
+    physics has it.
     """
     plan = replaced(mechanisms, scenario)
     run = drive(scenario, plan)
@@ -99,8 +100,8 @@ def _calibrated(rng: np.random.Generator, draft: Draft, scenario: Scenario, mech
 def _delays(rng: np.random.Generator, draft: Draft, scenario: Scenario, sinr_db: Array) -> Array:
     """How old channel state is, s. C7: so old that it is just good enough at about the speed limit of the option.
 
-    The usable SINR that the threshold takes at four layers is s; rho^2 s0 / (1 + (1 - rho^2) s0) = s gives rho^2, and Jakes'
-    correlation the delay at that speed.
+    The usable SINR that the threshold takes at four layers is s; rho^2 s0 / (1 + (1 - rho^2) s0) = s gives rho^2,
+    and Jakes' correlation the delay at that speed.
     """
     rows = draft.rows("C7")
     gain = _median_rate(scenario)[rows]

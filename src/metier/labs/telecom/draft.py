@@ -1,4 +1,4 @@
-"""Drafts: windows before their causes are put in. Where the vehicle is, what it hears there, and room for what goes wrong."""
+"""Drafts: windows before their causes are put in. Where the vehicle is, what it hears, room for what goes wrong."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Draft:
     `section` (n, t) is where on the road the window's trouble lies. `natural` (n, c) is the mean RSRP there of each cell as
     planned, dBm, and `serving` (n,) the strongest near one. Clutter (n, s), in dB, adds to a site's loss: `static` always,
     `inside` in the section, `outside` elsewhere. `reference` (n,): the level of the cell that serves, or should, once
-    everything is in; `target_dbm` (n,): the one that it shall be brought to by what all cells lose alike (the car's body, the
-    antenna); `snr_db` (n,): that level over the floor.
+    everything is in; `target_dbm` (n,): the one that it shall be brought to by what all cells lose alike (the car's
+    body, the antenna); `snr_db` (n,): that level over the floor.
     """
 
     network: Network
@@ -129,7 +129,7 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
         load=rng.uniform(0.0, rng.uniform(0.04, 0.2, (n, 1)), (n, N_CELLS)),
         offset_db=rng.uniform(2.0, 4.5, n),
         time_to_trigger_s=rng.choice([0.1, 0.16, 0.32, 0.64], size=n),
-        jitter_db=rng.uniform(0.3, 1.5, n),
+        jitter_db=rng.uniform(0.3, 2.0, n),
     )
 
 
@@ -150,8 +150,8 @@ def _speeds(
 ) -> tuple[Array, Array, Array]:
     """Actual and planned speed (n, t), and how old channel state is (n,), s.
 
-    Only where the cause is speed do speed and stale channel state meet. Elsewhere the vehicle stays below the limit, but for
-    a few that pass it away from the section, with a network that follows the channel closely enough.
+    Only where the cause is speed do speed and stale channel state meet. Elsewhere the vehicle stays below the limit,
+    but for a few that pass it away from the section, with a network that follows the channel closely enough.
     """
     n = len(cause)
     top = SPEED_LIMIT_KM_H - 1.0 - rng.exponential(8.0 * (1.0 - difficulty) + 1.0, n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from metier.labs.telecom.scenario import STEP_S, STEPS_A_SAMPLE, WARM_STEPS, Mec
 Array = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 
+Number = TypeVar("Number", bound=np.generic)
 _ABSENT_DBM = np.float32(-200.0)
 
 
@@ -84,6 +86,6 @@ def sampled(steps: Array) -> Array:
     return kept.reshape(len(kept), N_SAMPLES, STEPS_A_SAMPLE).mean(axis=2)
 
 
-def at_samples(steps: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def at_samples(steps: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """The value at the end of each second, (n, …, N_SAMPLES) of (n, …, t)."""
     return steps[..., WARM_STEPS + STEPS_A_SAMPLE - 1 :: STEPS_A_SAMPLE]

@@ -25,7 +25,7 @@ OVERLAP_DB = 6.0
 class Evidence:
     """(n, N_SAMPLES) each, but `handovers` (n,): changes of serving cell from sample to sample.
 
-    `beyond_deg`: how far beyond the lower edge of the beam, in degrees of elevation, over the beamwidth. `overlaps`: cells of
+    `beyond`: how far outside the far edge of the beam the vehicle is, in beamwidths. `overlaps`: cells of
     other sites less than OVERLAP_DB below the serving cell. `better_db`: the strongest neighbour over the serving cell.
     `collision_db`: the same of neighbours with the same PCI mod 30, -200 where there is none.
     """
@@ -88,7 +88,7 @@ def holds(found: Evidence, difficulty: float) -> BoolArray:
             share_of_low(found.distance_m > 1000.0, low) > 0.99,
             share_of_low(found.better_db > 1.5, low) >= 0.5,
             share_of_low(found.overlaps >= 2, low) >= 0.6,
-            found.handovers >= 3 - (difficulty > 0.25) * 1,
+            found.handovers >= 3 - (difficulty > 0.25),
             share_of_low(found.collision_db > -10.0, low) >= 0.6,
             share_of_low(found.speed_km_h > 40.5, low) > 0.99,
             blocks < 159.0,
@@ -108,8 +108,8 @@ def stays_away(found: Evidence, difficulty: float) -> BoolArray:
         [
             ~weak | (share_of_low(found.beyond > 0.25, low) < 0.3),
             (found.distance_m < 1000.0 - 60.0 * ease).all(axis=1),
-            share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.2 + 0.5 * difficulty,
-            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.6 * difficulty,
+            share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.2 + 0.6 * difficulty,
+            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.9 * difficulty,
             found.handovers <= 1 + (difficulty >= 0.5),
             share_of_low(found.collision_db > -10.5 - 3.0 * ease, low) <= 0.1 + 0.3 * difficulty,
             share_of_low(found.speed_km_h > 40.4, low) < 0.01,

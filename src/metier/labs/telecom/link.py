@@ -9,7 +9,8 @@ from metier.labs.telecom.propagation import LIGHT_SPEED_M_S
 
 Array = npt.NDArray[np.floating]
 
-# 30 kHz subcarriers: 2,000 slots a second of 14 symbols, 12 subcarriers a resource block (TS 38.211, tables 4.3.2-1, 4.4.4.1).
+# 30 kHz subcarriers: 2,000 slots a second of 14 symbols, 12 subcarriers a resource block (TS 38.211, tables 4.3.2-1,
+# 4.4.4.1).
 SYMBOLS_PER_RB_S = 12.0 * 14.0 * 2000.0
 # 256QAM at 948/1024: the highest efficiency of TS 38.214 Table 5.1.3.1-2, in bit/s/Hz.
 MAX_EFFICIENCY = 7.4063

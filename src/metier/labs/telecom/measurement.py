@@ -1,4 +1,4 @@
-"""What the test equipment writes down: rounded, noisy, with the neighbours it happened to hear and the cells of the data base."""
+"""What the test equipment writes down: rounded, noisy, with the neighbours that it heard and the data base's cells."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from metier.labs.telecom.parts import DEFAULT_TILT, N_NEIGHBOURS, N_SAMPLES, Cel
 from metier.labs.telecom.scenario import Mechanisms
 
 Array = npt.NDArray[np.floating]
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 SENSITIVITY_DBM = -124.0
@@ -26,10 +27,10 @@ def drives(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: 
     serving = at_samples(run.serving)
     rsrp = at_samples(run.rsrp)
     own = np.take_along_axis(rsrp, serving[:, None, :], axis=1)[:, 0]
-    error = rng.uniform(0.2, 1.2, (n, 1))
-    pci, level = _neighbours(rng, mechanisms.pci, rsrp, serving, own)
-    east = at_samples(draft.east_m) + rng.normal(0.0, 1.5, (n, N_SAMPLES))
-    north = at_samples(draft.north_m) + rng.normal(0.0, 1.5, (n, N_SAMPLES))
+    error = rng.uniform(0.2, 0.4 + 2.0 * draft.difficulty, (n, 1))
+    pci, level = _neighbours(rng, mechanisms.pci, rsrp, serving, own, draft.difficulty)
+    east = at_samples(draft.east_m) + rng.normal(0.0, 3.0, (n, 1)) + rng.normal(0.0, 1.0, (n, N_SAMPLES))
+    north = at_samples(draft.north_m) + rng.normal(0.0, 3.0, (n, 1)) + rng.normal(0.0, 1.0, (n, N_SAMPLES))
     longitude, latitude = to_degrees(east, north, network.longitude[:, None], network.latitude[:, None])
     sinr = (
         at_samples(run.sinr_db)
@@ -42,27 +43,32 @@ def drives(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: 
         latitude=np.round(latitude, 5),
         speed_km_h=np.round(at_samples(mechanisms.speed_km_h)).astype(np.float64),
         serving_pci=np.take_along_axis(mechanisms.pci, serving, axis=1),
-        rsrp_dbm=np.round(own + error * rng.standard_normal((n, N_SAMPLES)), 2).astype(np.float64),
-        sinr_db=np.round(np.clip(sinr, -20.0, 35.0), 2).astype(np.float64),
-        throughput_mbps=np.round(np.maximum(sampled(run.throughput_mbps), 0.0), 2).astype(np.float64),
+        rsrp_dbm=_decimals(own + error * rng.standard_normal((n, N_SAMPLES))),
+        sinr_db=_decimals(np.clip(sinr, -20.0, 35.0)),
+        throughput_mbps=_decimals(np.maximum(sampled(run.throughput_mbps), 0.0)),
         neighbour_pci=pci,
         neighbour_rsrp_dbm=level,
-        n_rb=np.round(sampled(run.n_rb), 2).astype(np.float64),
+        n_rb=_decimals(sampled(run.n_rb)),
     )
 
 
+def _decimals(values: Array) -> FloatArray:
+    """Rounded to the two decimals of the tables (in double precision: a single one would print more)."""
+    return np.round(values.astype(np.float64), 2)
+
+
 def _neighbours(
-    rng: np.random.Generator, pci: IntArray, rsrp: Array, serving: IntArray, own: Array
+    rng: np.random.Generator, pci: IntArray, rsrp: Array, serving: IntArray, own: Array, difficulty: float
 ) -> tuple[IntArray, Array]:
     """The strongest cells heard beside the serving one, filtered over time: (n, samples, N_NEIGHBOURS) PCI and dBm."""
     n = len(rsrp)
-    noise = rng.uniform(0.3, 1.5, (n, 1, 1)).astype(np.float32)
+    noise = rng.uniform(0.3, 0.6 + 4.4 * difficulty, (n, 1, 1)).astype(np.float32)
     heard = rsrp + noise * rng.standard_normal(rsrp.shape, dtype=np.float32)
     # A filter as of layer 3 with a coefficient between 0 and 4 (TS 38.331 section 5.5.3.2), started at the first sample.
     keep = (1.0 - 0.5 ** (rng.integers(0, 5, (n, 1)) / 4.0)).astype(np.float32)
     for t in range(1, heard.shape[2]):
         heard[:, :, t] += keep * (heard[:, :, t - 1] - heard[:, :, t])
-    lost = rng.random(rsrp.shape, dtype=np.float32) < rng.uniform(0.0, 0.06, (n, 1, 1))
+    lost = rng.random(rsrp.shape, dtype=np.float32) < rng.uniform(0.0, 0.01 + 0.7 * difficulty, (n, 1, 1)) ** 2
     depth = rng.uniform(14.0, 32.0, (n, 1, 1))
     hidden = lost | (rsrp < own[:, None, :] - depth) | (rsrp < SENSITIVITY_DBM)
     hidden |= np.arange(N_CELLS)[None, :, None] == serving[:, None, :]
@@ -73,17 +79,17 @@ def _neighbours(
     most = np.where(rng.random(n) < 0.7, N_NEIGHBOURS, rng.integers(2, N_NEIGHBOURS + 1, n))
     absent = ~np.isfinite(level) | (np.arange(N_NEIGHBOURS) >= most[:, None, None])
     found = np.take_along_axis(pci[:, None, :], cells, axis=2)
-    return np.where(absent, -1, found), np.where(absent, np.nan, np.round(level, 2))
+    return np.where(absent, -1, found), np.where(absent, np.nan, _decimals(level))
 
 
 def cells(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: Run) -> Cells:
-    """The engineering table: as the network is now, mechanisms included, without a cell here and there that served never."""
+    """The engineering table: the network as it is, mechanisms included, without a few cells that never served."""
     network = draft.network
     n = len(draft.cause)
     served = np.zeros((n, N_CELLS), dtype=bool)
     np.put_along_axis(served, at_samples(run.serving), True, axis=1)
     listed = network.exists & (mechanisms.blocked[:, SITE_OF] < 60.0)
-    forgotten = rng.random((n, N_CELLS)) < np.where(rng.random((n, 1)) < 0.4, 0.12, 0.0)
+    forgotten = rng.random((n, N_CELLS)) < np.where(rng.random((n, 1)) < 0.4, 0.3 * draft.difficulty, 0.0)
     exists = (listed & ~forgotten) | served
     mechanical, digital = tilts(network, (mechanisms.steep - mechanisms.flat + mechanisms.raised).astype(np.float64))
     longitude, latitude = to_degrees(

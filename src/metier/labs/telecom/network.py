@@ -202,7 +202,7 @@ def _tilts(rng: np.random.Generator, spacing: Array, height: Array, beam: IntArr
 
 
 def _power(rng: np.random.Generator, k: int) -> tuple[Array, Array, IntArray, IntArray]:
-    """Table power in dBm (a channel's in half of the networks, the whole cell's in the other), radiated power a subcarrier."""
+    """Power in the table, dBm (a channel's in most networks, the whole cell's in others), and radiated a subcarrier."""
     txrx = np.where(
         rng.random((k, N_CELLS)) < 0.85, rng.choice(3, (k, 1), p=[0.45, 0.4, 0.15]), rng.integers(0, 3, (k, N_CELLS))
     )

@@ -20,8 +20,8 @@ SHADOW_LOS_DB = (4.0, 4.0, 4.0)
 SHADOW_NLOS_DB = (6.0, 7.82, 8.0)
 CORRELATION_LOS_M = (37.0, 10.0, 40.0)
 CORRELATION_NLOS_M = (50.0, 13.0, 50.0)
-# Heights of the surroundings: the effective environment height (TR 38.901 Table 7.4.1-1, note 1), and the suburban buildings
-# and street width that TR 36.814 Table B.1.2.1-1 assumes.
+# Heights of the surroundings: the effective environment height (TR 38.901 Table 7.4.1-1, note 1), and the suburban
+# buildings and street width that TR 36.814 Table B.1.2.1-1 assumes.
 ENVIRONMENT_HEIGHT_M = 1.0
 SUBURBAN_BUILDING_M = 10.0
 STREET_WIDTH_M = 20.0
@@ -101,7 +101,8 @@ def path_gain(
     sight: Array,
     shadow: Array,
 ) -> Array:
-    """Minus path loss and shadowing in dB, (n, s, t) as `d2d`; `environment` and `frequency_ghz` are (n,), `height_m` (n, s).
+    """Minus path loss and shadowing in dB, (n, s, t) as `d2d`; `environment` and `frequency_ghz` are (n,),
+    `height_m` (n, s).
 
     `sight` is a uniform field in [0, 1]: there is line of sight where it is below the LOS probability, with a soft edge
     because a vehicle does not leave it from one wavelength to the next (TR 38.901 section 7.6.3.3). `shadow` is a standard

@@ -1,7 +1,7 @@
 """Scenarios: everything that is drawn of windows before physics runs, and the mechanisms of the causes beside it.
 
-A scenario is the network as planned. The mechanisms are what went wrong, a group of fields for each cause, so that any cause can
-be taken out again with all draws the same: the counterfactual by which windows are labelled and tested.
+A scenario is the network as planned. The mechanisms are what went wrong, a group of fields for each cause, so that
+any cause can be taken out again with all draws the same: the counterfactual by which windows are labelled and tested.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Scenario:
     """n windows as planned: s sites, c cells, t steps of STEP_S (WARM_STEPS of them before the first sample).
 
     gain (n, s, t): minus path loss, shadowing and clutter, dB. depression (n, s, t): degrees below the horizon of the
-    vehicle as seen from the site. horizontal (n, c, t): loss of the horizontal pattern, dB. tilt, width (n, c) degrees; eirp
+    vehicle as seen from the site. horizontal (n, c, t): loss of the horizontal pattern, dB. tilt, width (n, c)
+    degrees; eirp
     (n, c) dBm a subcarrier; load (n, c) in [0, 1]; floor_dbm (n,): noise and the interference of cells beyond the table.
     jitter (n, c, t): what filtering leaves of fast fading in a measurement, dB. rate_noise (n, t): a factor.
     """
@@ -66,7 +67,8 @@ class Scenario:
 class Mechanisms:
     """What went wrong in n windows. Neutral values leave the scenario as planned.
 
-    C1: `steep` (n, c) degrees added to tilts. C2: `flat` (n, c) degrees taken off tilts and `boost` (n, c) dB on the cell that
+    C1: `steep` (n, c) degrees added to tilts. C2: `flat` (n, c) degrees taken off tilts and `boost` (n, c) dB on the
+    cell that
     over-shoots, `blocked` (n, s) dB on nearer sites. C3: `late_db`, `late_s` (n,) added to A3 offset and time to trigger.
     C4: `raised` (n, c) degrees added to tilts (negative: up), `louder` (n, c) dB and `busier` (n, c) of load on neighbours.
     C5: `hasty_db`, `hasty_s` (n,) added to A3 offset and time to trigger (negative). C6: `pci` (n, c) in the place of the

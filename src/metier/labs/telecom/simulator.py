@@ -26,6 +26,8 @@ MIN_LOW = 2
 # Most windows are low in part; the shares of those kept that are low throughout, and of low samples that the counterfactual
 # must bring back, or leave low.
 _KEEP_ALL_LOW = 0.15
+# Between what a receiver loses and what stands beside the antenna.
+_RSRP_DBM = (-124.0, -48.0)
 RESTORED, NOT_RESTORED = 0.6, 0.34
 
 
@@ -39,7 +41,8 @@ def simulate(
 ) -> Windows:
     """n windows of N_SAMPLES seconds in which throughput falls below 600 Mbit/s, with the cause of each.
 
-    difficulty in [0, 1]: how near other causes come to their thresholds, how often one passes its threshold away from the low
+    difficulty in [0, 1]: how near other causes come to their thresholds, how often one passes its threshold away
+    from the low
     samples (in 12% times `difficulty` for speed and as much for resource blocks), and how clear the own cause is. `causes`:
     the eight shares, equal ones by default. `per_cluster`: about how many windows share a drive (road, sites, shadowing,
     PCI plan). The same arguments give the same windows. Raises ValueError where an argument is out of its range.
@@ -111,7 +114,8 @@ def attempt(
     found = evidence(made, scenario, mechanisms, run)
     n_low = found.low.sum(axis=1)
     partly = (n_low < found.low.shape[1]) | (rng.random(len(cause)) < _KEEP_ALL_LOW)
-    good = (n_low >= MIN_LOW) & partly & literal(found, cause, difficulty)
+    heard = ((found.rsrp_dbm > _RSRP_DBM[0]) & (found.rsrp_dbm < _RSRP_DBM[1])).all(axis=1)
+    good = (n_low >= MIN_LOW) & partly & heard & literal(found, cause, difficulty)
     rows = np.flatnonzero(good)
     proven = is_cause(take(scenario, rows), take(mechanisms, rows), cause[rows], found.low[rows])
     good[rows[~proven]] = False
