@@ -79,7 +79,7 @@ def features(windows: Windows) -> np.ndarray:
     weight = low / low.sum(axis=1, keepdims=True)
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return (np.nan_to_num(values) * weight).sum(axis=1)
+        return np.asarray((np.nan_to_num(values) * weight).sum(axis=1))
 
     at = np.argmax((cells.pci[:, None, :] == drives.serving_pci[:, :, None]) & cells.exists[:, None, :], axis=2)
     east = (drives.longitude - np.take_along_axis(cells.longitude, at, 1)) * np.cos(np.radians(drives.latitude))

@@ -35,13 +35,15 @@ def total_tilt(mechanical: Array, digital: Array) -> Array:
 
 def horizontal_loss(off_axis_deg: Array) -> Array:
     """dB below the main lobe, `off_axis_deg` from it: min(12 (phi / 65)^2, 30), TR 36.814 Table A.2.1.1-2."""
-    return np.minimum(12.0 * np.square(off_axis_deg / HORIZONTAL_WIDTH_DEG), FLOOR_DB)
+    found: Array = np.minimum(12.0 * np.square(off_axis_deg / HORIZONTAL_WIDTH_DEG), FLOOR_DB)
+    return found
 
 
 def vertical_loss(depression_deg: Array, tilt_deg: Array, width_deg: Array) -> Array:
     """dB below the main lobe in elevation: min(12 ((theta - tilt) / width)^2, 30), TR 36.814 Table A.2.1.1-2."""
     steepness = np.sqrt(np.float32(12.0)) / width_deg
-    return np.minimum(np.square((depression_deg - tilt_deg) * steepness), FLOOR_DB)
+    found: Array = np.minimum(np.square((depression_deg - tilt_deg) * steepness), FLOOR_DB)
+    return found
 
 
 def pattern_loss(horizontal_db: Array, vertical_db: Array) -> Array:

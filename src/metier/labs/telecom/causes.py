@@ -53,7 +53,8 @@ def isolate(rng: np.random.Generator, draft: Draft) -> None:
 def site_levels(draft: Draft) -> Array:
     """The strongest sector's natural level at each site, (n, s) dBm; -200 where there is no site."""
     level = np.where(draft.network.exists, draft.natural, -200.0)
-    return level.reshape(len(level), N_SITES, SECTORS).max(axis=2)
+    found: Array = level.reshape(len(level), N_SITES, SECTORS).max(axis=2)
+    return found
 
 
 def partners(draft: Draft, rows: IntArray) -> tuple[IntArray, IntArray]:
@@ -74,7 +75,8 @@ def _place(draft: Draft, rows: IntArray, site: IntArray, cell: IntArray, level: 
 def _depression(draft: Draft, rows: IntArray, site: IntArray) -> Array:
     """Degrees below a site's horizon at which the vehicle is, in the middle of its section."""
     weight = draft.section[rows] * (TIME_S >= 0.0) + 1e-4
-    return (draft.depression[rows, site] * weight).sum(axis=1) / weight.sum(axis=1)
+    found: Array = (draft.depression[rows, site] * weight).sum(axis=1) / weight.sum(axis=1)
+    return found
 
 
 def _loss(draft: Draft, rows: IntArray, cell: IntArray, tilt: Array) -> Array:
@@ -83,7 +85,8 @@ def _loss(draft: Draft, rows: IntArray, cell: IntArray, tilt: Array) -> Array:
     width = vertical_width(draft.network.beam[rows, cell])[:, None]
     vertical = vertical_loss(draft.depression[rows, SITE_OF[cell]], tilt[:, None], width)
     loss = pattern_loss(draft.horizontal[rows, cell], vertical)
-    return (loss * weight).sum(axis=1) / weight.sum(axis=1)
+    found: Array = (loss * weight).sum(axis=1) / weight.sum(axis=1)
+    return found
 
 
 def steep_tilt(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
@@ -198,7 +201,7 @@ def ping_pong(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     marks["hasty_s"][rows] = 0.1 - draft.time_to_trigger_s[rows]
 
 
-def collision(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
+def collision(rng: np.random.Generator, draft: Draft, _: Marks) -> None:
     """C6: a strong neighbour was given a PCI that is the serving cell's modulo 30."""
     rows = draft.rows("C6")
     n = len(rows)
@@ -209,7 +212,7 @@ def collision(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     draft.offset_db[rows] = rng.uniform(3.0, 6.5, n)
     draft.outside[rows, site] = np.where(rng.random(n) < 0.6, rng.uniform(2.0, 12.0, n), 0.0)
     draft.load[rows, cell] = rng.uniform(0.0, 0.06, n)
-    marks["pci"][rows, cell] = same_residue(rng, draft.network.pci[rows, draft.serving[rows]])
+    draft.pci[rows, cell] = same_residue(rng, draft.network.pci[rows, draft.serving[rows]])
 
 
 def same_residue(rng: np.random.Generator, pci: IntArray) -> IntArray:
@@ -230,6 +233,7 @@ def weak_collisions(rng: np.random.Generator, draft: Draft) -> None:
     weak = draft.natural[rows, cell] - draft.static[rows, site] <= draft.natural[rows, serving] - gap + 0.1
     rows, cell, serving = rows[weak], cell[weak], serving[weak]
     draft.network.pci[rows, cell] = same_residue(rng, draft.network.pci[rows, serving])
+    draft.pci[rows, cell] = draft.network.pci[rows, cell]
 
 
 def resource_blocks(rng: np.random.Generator, draft: Draft) -> tuple[Array, Array]:

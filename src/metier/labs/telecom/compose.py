@@ -28,15 +28,12 @@ def compose(rng: np.random.Generator, draft: Draft) -> tuple[Scenario, Mechanism
     causes.isolate(rng, draft)
     marks = causes.neutral(draft)
     causes.weak_collisions(rng, draft)
-    marks["pci"] = draft.network.pci.copy()
     for inject in causes.INJECT.values():
         inject(rng, draft, marks)
     n_rb, planned_rb = causes.resource_blocks(rng, draft)
     scenario = _scenario(rng, draft, planned_rb)
-    small = {name: mark.astype(np.float32) for name, mark in marks.items() if name != "pci"}
-    mechanisms = Mechanisms(
-        **small, pci=marks["pci"].astype(np.int64), speed_km_h=draft.speed_km_h, n_rb=n_rb.astype(np.float32)
-    )
+    small = {name: mark.astype(np.float32) for name, mark in marks.items()}
+    mechanisms = Mechanisms(**small, pci=draft.pci, speed_km_h=draft.speed_km_h, n_rb=n_rb.astype(np.float32))
     return _calibrated(rng, draft, scenario, mechanisms), mechanisms
 
 

@@ -70,6 +70,7 @@ class Draft:
     offset_db: Array
     time_to_trigger_s: Array
     jitter_db: Array
+    pci: IntArray
 
     def take(self, index: IntArray) -> Draft:
         """These windows alone."""
@@ -130,6 +131,7 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
         offset_db=rng.uniform(2.0, 4.5, n),
         time_to_trigger_s=rng.choice([0.1, 0.16, 0.32, 0.64], size=n),
         jitter_db=rng.uniform(0.3, 2.0, n),
+        pci=network.pci.copy(),
     )
 
 
@@ -199,4 +201,5 @@ def _natural(network: Network, gain: Array, below: Array, horizontal: Array, ins
     weight = (inside * (TIME_S >= 0.0)) + np.float32(1e-4)
     weight /= weight.sum(axis=1, keepdims=True)
     level = np.einsum("nct,nt->nc", gain[:, SITE_OF] - loss, weight)
-    return level + network.eirp_dbm
+    found: Array = level + network.eirp_dbm
+    return found

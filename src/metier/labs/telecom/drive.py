@@ -83,7 +83,8 @@ def spectral_efficiency(scenario: Scenario, mechanisms: Mechanisms, ratio: Array
 def sampled(steps: Array) -> Array:
     """The mean over each second of the drive test, (n, N_SAMPLES) of (n, t)."""
     kept = steps[:, WARM_STEPS:]
-    return kept.reshape(len(kept), N_SAMPLES, STEPS_A_SAMPLE).mean(axis=2)
+    found: Array = kept.reshape(len(kept), N_SAMPLES, STEPS_A_SAMPLE).mean(axis=2)
+    return found
 
 
 def at_samples(steps: npt.NDArray[Number]) -> npt.NDArray[Number]:

@@ -72,7 +72,8 @@ def evidence(draft: Draft, scenario: Scenario, mechanisms: Mechanisms, run: Run)
 
 def share_of_low(said: BoolArray, low: BoolArray) -> Array:
     """In what share of the low samples it is so, (n,); 0 where none is low."""
-    return (said & low).sum(axis=1) / np.maximum(low.sum(axis=1), 1)
+    found: Array = (said & low).sum(axis=1) / np.maximum(low.sum(axis=1), 1)
+    return found
 
 
 def holds(found: Evidence, difficulty: float) -> BoolArray:

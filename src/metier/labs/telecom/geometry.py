@@ -41,9 +41,11 @@ def bearing(east: Array, north: Array) -> Array:
 
 def wrap(angle: Array) -> Array:
     """The same angle in [-180, 180]."""
-    return angle - 360.0 * np.rint(angle * (1.0 / 360.0))
+    found: Array = angle - 360.0 * np.rint(angle * (1.0 / 360.0))
+    return found
 
 
 def depression(height_m: Array, distance_m: Array) -> Array:
     """Degrees below the horizon at which an antenna at `height_m` sees the vehicle `distance_m` away on the ground."""
-    return np.degrees(np.arctan2(height_m - UE_HEIGHT_M, distance_m))
+    found: Array = np.degrees(np.arctan2(height_m - UE_HEIGHT_M, distance_m))
+    return found

@@ -40,7 +40,8 @@ def aged_sinr(sinr: Array, kept: Array) -> Array:
 
 def layer_efficiency(sinr: Array, implementation: Array) -> Array:
     """bit/s/Hz of one layer: the truncated Shannon bound alpha log2(1 + SINR) of TR 36.942 annex A.1."""
-    return np.minimum(implementation * np.log2(1.0 + sinr), MAX_EFFICIENCY)
+    found: Array = np.minimum(implementation * np.log2(1.0 + sinr), MAX_EFFICIENCY)
+    return found
 
 
 def efficiency(sinr: Array, implementation: Array, layers: Array) -> Array:

@@ -54,12 +54,12 @@ def drives(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: 
 
 def _decimals(values: Array) -> FloatArray:
     """Rounded to the two decimals of the tables (in double precision: a single one would print more)."""
-    return np.round(values.astype(np.float64), 2)
+    return np.asarray(np.round(values.astype(np.float64), 2), dtype=np.float64)
 
 
 def _neighbours(
     rng: np.random.Generator, pci: IntArray, rsrp: Array, serving: IntArray, own: Array, difficulty: float
-) -> tuple[IntArray, Array]:
+) -> tuple[IntArray, FloatArray]:
     """The strongest cells heard beside the serving one, filtered over time: (n, samples, N_NEIGHBOURS) PCI and dBm."""
     n = len(rsrp)
     noise = rng.uniform(0.3, 0.6 + 4.4 * difficulty, (n, 1, 1)).astype(np.float32)
@@ -125,10 +125,11 @@ def _order(rng: np.random.Generator, n: int) -> IntArray:
     n_sites = SITE_OF[-1] + 1
     sites = np.argsort(rng.random((n, n_sites)), axis=1)
     sectors = N_CELLS // n_sites
-    return (sites[:, :, None] * sectors + np.arange(sectors)).reshape(n, N_CELLS)
+    found: IntArray = (sites[:, :, None] * sectors + np.arange(sectors)).reshape(n, N_CELLS)
+    return found
 
 
-def tilts(network: Network, change: Array) -> tuple[Array, Array]:
+def tilts(network: Network, change: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mechanical and digital tilts, (n, c), that make the planned total and `change` degrees.
 
     The mechanical one takes what it can between 0 and MAX_MECHANICAL_DEG; a digital one is set in the place of the default

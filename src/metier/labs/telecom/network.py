@@ -20,7 +20,7 @@ from metier.labs.telecom.propagation import (
     to_uniform,
 )
 
-Array = npt.NDArray[np.floating]
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -46,33 +46,33 @@ class Network:
     fields along the road, ROAD_STEP_M apart.
     """
 
-    longitude: Array
-    latitude: Array
-    begin_s: Array
+    longitude: FloatArray
+    latitude: FloatArray
+    begin_s: FloatArray
     environment: IntArray
-    frequency_ghz: Array
-    spacing_m: Array
-    heading: Array
-    curvature: Array
-    east_m: Array
-    north_m: Array
-    height_m: Array
+    frequency_ghz: FloatArray
+    spacing_m: FloatArray
+    heading: FloatArray
+    curvature: FloatArray
+    east_m: FloatArray
+    north_m: FloatArray
+    height_m: FloatArray
     site_exists: BoolArray
     exists: BoolArray
     gnodeb_id: IntArray
     cell_id: IntArray
-    mechanical_azimuth: Array
-    digital_azimuth: Array
-    mechanical_tilt: Array
-    digital_tilt: Array
+    mechanical_azimuth: FloatArray
+    digital_azimuth: FloatArray
+    mechanical_tilt: FloatArray
+    digital_tilt: FloatArray
     beam: IntArray
-    power_dbm: Array
-    eirp_dbm: Array
+    power_dbm: FloatArray
+    eirp_dbm: FloatArray
     pci: IntArray
     txrx: IntArray
     antenna: IntArray
-    sight: Array
-    shadow: Array
+    sight: npt.NDArray[np.float32]
+    shadow: npt.NDArray[np.float32]
 
     def take(self, index: IntArray) -> Network:
         """These networks, one a window."""
@@ -125,7 +125,7 @@ def networks(rng: np.random.Generator, k: int) -> Network:
     )
 
 
-def _sites(rng: np.random.Generator, spacing: Array) -> tuple[Array, Array]:
+def _sites(rng: np.random.Generator, spacing: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The N_NEAR sites nearest to the road of a jittered hexagonal grid, nearest first, and the far one."""
     k = len(spacing)
     column, row = np.meshgrid(np.arange(-3, 4), np.arange(-3, 4))
@@ -146,7 +146,7 @@ def _sites(rng: np.random.Generator, spacing: Array) -> tuple[Array, Array]:
     return east, north
 
 
-def _heights(rng: np.random.Generator, environment: IntArray, k: int) -> Array:
+def _heights(rng: np.random.Generator, environment: IntArray, k: int) -> FloatArray:
     low = np.array([18.0, 6.0, 18.0])[environment][:, None]
     high = np.array([45.0, 16.0, 45.0])[environment][:, None]
     height = rng.uniform(low, high, (k, N_SITES))
@@ -165,7 +165,7 @@ def _sectors(rng: np.random.Generator, k: int) -> tuple[BoolArray, BoolArray]:
     return sites, sites[:, SITE_OF] & (sector < n_sectors[:, SITE_OF])
 
 
-def _azimuths(rng: np.random.Generator, east: Array, north: Array) -> tuple[Array, Array]:
+def _azimuths(rng: np.random.Generator, east: FloatArray, north: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mechanical and digital azimuths: sectors 120 degrees apart, the first of the far site looking at the road."""
     k = len(east)
     base = rng.uniform(0.0, 360.0, (k, N_SITES))
@@ -188,7 +188,9 @@ def _beams(rng: np.random.Generator, k: int) -> IntArray:
     return np.where(rng.random(shape) < 0.7, common, own)
 
 
-def _tilts(rng: np.random.Generator, spacing: Array, height: Array, beam: IntArray) -> tuple[Array, Array]:
+def _tilts(
+    rng: np.random.Generator, spacing: FloatArray, height: FloatArray, beam: IntArray
+) -> tuple[FloatArray, FloatArray]:
     """Mechanical and digital tilts that aim the main lobe inside the cell; some are steeper than they need be."""
     shape = beam.shape
     edge = depression(height, 0.62 * spacing[:, None])[:, SITE_OF]
@@ -201,7 +203,7 @@ def _tilts(rng: np.random.Generator, spacing: Array, height: Array, beam: IntArr
     return np.clip(mechanical, 0.0, 20.0), np.where(default & (total - 6.0 <= 20.0), DEFAULT_TILT, digital)
 
 
-def _power(rng: np.random.Generator, k: int) -> tuple[Array, Array, IntArray, IntArray]:
+def _power(rng: np.random.Generator, k: int) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
     """Power in the table, dBm (a channel's in most networks, the whole cell's in others), and radiated a subcarrier."""
     txrx = np.where(
         rng.random((k, N_CELLS)) < 0.85, rng.choice(3, (k, 1), p=[0.45, 0.4, 0.15]), rng.integers(0, 3, (k, N_CELLS))
@@ -223,7 +225,8 @@ def _gnodeb_ids(rng: np.random.Generator, k: int) -> IntArray:
 
 
 def _cell_ids(rng: np.random.Generator, k: int) -> IntArray:
-    return np.arange(N_CELLS)[None, :] % SECTORS + rng.choice([0, 1, 1, 101], size=(k, 1))
+    found: IntArray = np.arange(N_CELLS)[None, :] % SECTORS + rng.choice([0, 1, 1, 101], size=(k, 1))
+    return found
 
 
 def _pcis(rng: np.random.Generator, k: int) -> IntArray:
@@ -236,6 +239,6 @@ def _pcis(rng: np.random.Generator, k: int) -> IntArray:
     return residue + 30 * times
 
 
-def planned_tilt(network: Network) -> Array:
+def planned_tilt(network: Network) -> FloatArray:
     """Degrees below the horizon of each cell's main lobe as planned, (k, c)."""
-    return total_tilt(network.mechanical_tilt, network.digital_tilt)
+    return np.asarray(total_tilt(network.mechanical_tilt, network.digital_tilt), dtype=np.float64)

@@ -84,10 +84,12 @@ def suburban_macro(log_d3d: Array, d2d: Array, height_m: Array, frequency_ghz: A
 def los_probability(environment: int, d2d: Array) -> Array:
     """TR 38.901 Table 7.4.2-1 for UMa (vehicle below 13 m) and UMi; TR 36.814 Table B.1.2.1-2 for SMa."""
     if environment == SUBURBAN:
-        return np.exp(-np.maximum(d2d - 10.0, 0.0) / 200.0)
+        sight: Array = np.exp(-np.maximum(d2d - 10.0, 0.0) / 200.0)
+        return sight
     scale = 63.0 if environment == URBAN_MACRO else 36.0
     near = np.minimum(18.0 / np.maximum(d2d, 1.0), 1.0)
-    return near + np.exp(-d2d / scale) * (1.0 - near)
+    found: Array = near + np.exp(-d2d / scale) * (1.0 - near)
+    return found
 
 
 MODELS = (urban_macro, urban_micro, suburban_macro)
@@ -142,4 +144,5 @@ def field_along_road(
 
 def to_uniform(normal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """A standard normal field as a uniform one, by the logistic approximation of its distribution (error below 0.01)."""
-    return 1.0 / (1.0 + np.exp(np.float32(-1.702) * normal))
+    found: npt.NDArray[np.float32] = 1.0 / (1.0 + np.exp(np.float32(-1.702) * normal))
+    return found

@@ -18,7 +18,8 @@ SUBCARRIER_HZ = 30_000.0
 
 
 def linear(db: Array) -> Array:
-    return np.exp(db * np.float32(np.log(10.0) / 10.0))
+    found: Array = np.exp(db * np.float32(np.log(10.0) / 10.0))
+    return found
 
 
 def decibel(ratio: Array) -> Array:
@@ -27,7 +28,8 @@ def decibel(ratio: Array) -> Array:
 
 def thermal_dbm(noise_figure_db: Array) -> Array:
     """Noise in one 30 kHz subcarrier: about -122 dBm with a noise figure of 7 dB."""
-    return THERMAL_DBM_PER_HZ + 10.0 * np.log10(SUBCARRIER_HZ) + noise_figure_db
+    found: Array = THERMAL_DBM_PER_HZ + 10.0 * np.log10(SUBCARRIER_HZ) + noise_figure_db
+    return found
 
 
 def activity(load: Array, pci: IntArray, serving_pci: IntArray) -> Array:
@@ -44,14 +46,16 @@ def activity(load: Array, pci: IntArray, serving_pci: IntArray) -> Array:
     active = synchronised * np.float32(SYNCHRONISATION_ACTIVITY)
     active += load[:, :, None]
     active[collides] = 1.0
-    return active
+    found: Array = active
+    return found
 
 
 def of_cell(values: Array, cell: IntArray) -> Array:
     """The values (n, c, t) of one cell a step, (n, t)."""
     n, n_cells, n_steps = values.shape
     at = (np.arange(n)[:, None] * n_cells + cell) * n_steps + np.arange(n_steps)
-    return values.reshape(-1)[at]
+    found: Array = values.reshape(-1)[at]
+    return found
 
 
 def sinr(power_mw: Array, active: Array, serving: IntArray, floor_mw: Array) -> Array:
@@ -59,4 +63,5 @@ def sinr(power_mw: Array, active: Array, serving: IntArray, floor_mw: Array) -> 
     own, own_activity = of_cell(power_mw, serving), of_cell(active, serving)
     received = np.einsum("nct,nct->nt", power_mw, active)
     others = np.maximum(received - own * own_activity, 0.0)
-    return own / (others + floor_mw[:, None])
+    found: Array = own / (others + floor_mw[:, None])
+    return found

@@ -143,4 +143,5 @@ Group = TypeVar("Group")
 
 def take(group: Group, index: IntArray | BoolArray) -> Group:
     """These windows alone, of a dataclass of arrays (n, ...)."""
-    return type(group)(**{field.name: getattr(group, field.name)[index] for field in fields(group)})
+    names = [field.name for field in fields(group)]  # type: ignore[arg-type]
+    return type(group)(**{name: getattr(group, name)[index] for name in names})
