@@ -17,14 +17,12 @@ _ROOM = 16
 
 @dataclass(frozen=True)
 class Material:
-    """The train and tune split as token ids; `kept` are the places in the train split that are in `train`. `drawn` is what
-    is learnt from in all epochs together where that is not the train split again and again: variants of it."""
+    """The train and tune split as token ids; `kept` are the places in the train split that are in `train`."""
 
     train: tuple[Encoded, ...]
     tune: tuple[Encoded, ...]
     kept: tuple[int, ...]
     notes: tuple[str, ...]
-    drawn: tuple[Encoded, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,16 +34,8 @@ class Limits:
     both: int
 
 
-def prepare(
-    folder: Path,
-    form: PromptForm,
-    train: LabelledTexts,
-    tune: LabelledTexts,
-    limits: Limits,
-    drawn: LabelledTexts | None = None,
-) -> Material:
-    """Encode both splits, and what is drawn from the first, with the tokenizer in `folder`; leave out what is beyond the
-    limits.
+def prepare(folder: Path, form: PromptForm, train: LabelledTexts, tune: LabelledTexts, limits: Limits) -> Material:
+    """Encode both splits with the tokenizer in `folder`, and leave out examples beyond the limits.
 
     Raises NotEnoughData where nothing is left to learn from.
     """
@@ -58,8 +48,7 @@ def prepare(
             f"{limits.answer:,}, both at most {limits.both:,}. Raise max_tokens or max_output_tokens under [lm], or take a "
             "base with a longer context."
         )
-    seen = () if drawn is None else _fitting(coder, drawn, "drawn", limits)[0]
-    return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more), tuple(seen))
+    return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more))
 
 
 def answer_limit(material: Material, most: int) -> int:

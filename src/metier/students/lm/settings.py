@@ -38,11 +38,6 @@ class LmSettings(BaseModel):
     learning_rate: float = Field(
         0.0, ge=0, lt=1, description="Highest learning rate; 0 takes the one that suits the method."
     )
-    variants: Literal["auto", "off"] = Field(
-        "auto",
-        description="Learn records from variants too: values that stand in the input are exchanged for others, there and "
-        "in the answer, and no customer or template fills an epoch alone. off learns from the examples as they are.",
-    )
     max_tokens: int = Field(
         2048, ge=32, le=131_072, description="Longer prompts are not trained on; at run time they escalate."
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from metier.artefacts.tasks import OutputKind
 from metier.progress import Progress
 from metier.students.base import LabelledTexts, TaskSpec
 from metier.students.exports import epoch_points
@@ -18,7 +17,6 @@ from metier.students.lm.phases import Facts, Phases
 from metier.students.lm.prompts import texts_read
 from metier.students.lm.settings import LmSettings
 from metier.students.lm.tuning.plan import TuningPlan
-from metier.students.lm.varying import varied
 
 # Rates that suit a model of some hundred millions of parameters: low-rank changes bear ten times that of whole matrices.
 _RATES = {"lora": 1e-3, "full": 1e-4}
@@ -56,15 +54,7 @@ def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed
 def encode_splits(job: Job, trimmed: Trimmed, form: PromptForm) -> Material:
     """Both splits as token ids in one prompt form."""
     limits = Limits(job.settings.max_tokens, job.settings.max_output_tokens, job.n_context)
-    return prepare(trimmed.folder, form, job.train, job.tune, limits, _drawn(job))
-
-
-def _drawn(job: Job) -> LabelledTexts | None:
-    """As many examples as the epochs hold, with variants among them; None where the train split is learnt from as it is."""
-    if job.settings.variants == "off" or job.task.kind is not OutputKind.FIELDS:
-        return None
-    n = len(job.train) * job.settings.epochs
-    return varied(job.train, n, job.task.output_schema, job.seed)
+    return prepare(trimmed.folder, form, job.train, job.tune, limits)
 
 
 def context_of(settings: LmSettings, base: Base) -> int:
@@ -90,10 +80,7 @@ def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
 
     def make(place: Path) -> Facts:
         plan, recipe = plan_of(job.settings, job.seed), job.phases.recipe
-        train = material.train
-        if material.drawn:  # all epochs in one, still measured as often
-            train, plan = material.drawn, replace(plan, epochs=1, evaluations=plan.epochs * plan.evaluations)
-        made = tune(trimmed.folder, train, material.tune, plan, place, recipe=recipe, progress=job.progress)
+        made = tune(trimmed.folder, material.train, material.tune, plan, place, recipe=recipe, progress=job.progress)
         return {
             **vars(made),
             "folder": relative(made.folder, root),
