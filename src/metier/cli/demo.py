@@ -30,6 +30,7 @@ from metier.sources.importing import import_files
 _LOG = "calls.jsonl"
 _BAD_EVERY = 500  # a few lines for the quarantine
 _TOLD_EVERY = 200
+_SERVED = 400  # calls sent through the gateway
 
 
 def demo_command(
@@ -44,7 +45,9 @@ def demo_command(
     calls: Annotated[
         int | None,
         typer.Option(
-            min=500, help="Calls in the log that is made up; 8,000 for telecom, 20,000 for support.", show_default=False
+            min=500,
+            help="Calls in the log that is made up; 12,000 for telecom, 20,000 for support.",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the log and of everything after it.")] = 0,
@@ -72,7 +75,7 @@ def demo_command(
             _step(f"metier promote {task}")
             promote(at, task)
             _step("metier serve")
-            serve_demo(at, task, folder / FILE_NAME, chosen.n_served, seed)
+            serve_demo(at, task, folder / FILE_NAME, _SERVED, seed)
     _step("what next")
     out.print(f"Open [bold]{escape(str(report))}[/] in a browser.", soft_wrap=True, highlight=False)
     out.print(

@@ -80,15 +80,15 @@ def serve_demo(at: Session, task: str, settings: Path, n_calls: int, seed: int) 
 
 
 def questions(at: Session, task: str, n_calls: int, seed: int) -> list[Question]:
-    """Calls of the log whose inputs stand in the dataset's test and ood splits, drawn at random; of the latter as many as
-    the certificate reckons with."""
+    """Calls of the log whose inputs stand in the dataset's test and ood splits, drawn at random; of the latter, which may
+    be calls of other tasks, as many as the certificate reckons with."""
     found = latest_dataset(at, task)
     dataset, audit = found.dataset, cast(Audit, at.store.load(at.store.resolve(found.manifest.inputs["audit"])))
     truths = _held_out(dataset)
     rows = [
         (trace_id, text)
         for trace_id, task_id, text in audit.assignments.select("trace_id", "task_id", "input").iter_rows()
-        if task_id == dataset.task_id and text in truths
+        if text in truths and (task_id == dataset.task_id or truths[text] is None)
     ]
     share = cast(CalibrateSettings, at.project.settings("calibrate", dataset.task_name)).ood_share
     chosen = _drawn(rows, truths, n_calls, share, random.Random(seed))
@@ -119,7 +119,10 @@ def _drawn(
 
 
 def _held_out(dataset: Dataset) -> dict[str, str | None]:
-    kept = [dataset.split("test"), dataset.split("ood")]
+    """Inputs and what is right for them; those with the frontier's own answer alone only where there are no others."""
+    test = dataset.split("test")
+    judged = test.filter(pl.col("provenance") != "teacher")
+    kept = [judged if judged.height else test, dataset.split("ood")]
     return {text: truth for split in kept for text, truth in split.select("input", "output").iter_rows()}
 
 

@@ -46,7 +46,7 @@ def ticket_call(rng: Random) -> Call:
 def open_call(rng: Random) -> Call:
     """An engineer's question: no two are the same job."""
     book = _book()
-    asked = _pick(words.OPENERS, rng) + expand((book.questions,), rng)
+    asked = expand((book.questions,), rng)
     for _ in range(int(rng.random() * 3)):
         asked += _pick(words.JOINTS, rng) + expand((book.questions,), rng)
     answer = " ".join(_capital(expand((book.sentences,), rng)) for _ in range(3 + int(rng.random() * 8)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from metier.labs import open_phrases
+
 WORDS: dict[str, tuple[str, ...]] = {
-    "site": tuple(f"{town}-{n:02}" for town in ("LIND", "HAVN", "OSTB", "KIRK", "FELD", "BRUK") for n in range(1, 40)),
+    "site": tuple(f"{town}{n:03}" for town in ("LIND", "HAVN", "OSTB", "KIRK", "FELD", "BRUK") for n in range(1, 90)),
     "sector": ("1", "2", "3"),
     "board": ("BBU slot 2", "RRU 1", "AAU 3", "AAU 1", "UBBP slot 4", "the fan tray", "UMPT slot 7", "RRU 0"),
-    "hours": tuple(f"{hour:02}:{minute:02}" for hour in range(24) for minute in (4, 17, 23, 38, 41, 52)),
+    "hours": tuple(f"{hour:02}:{minute:02}" for hour in range(24) for minute in range(60)),
     "many": tuple(map(str, range(3, 96))),
     "who": ("the NOC", "field team A", "the night shift", "the vendor's hotline", "field team B", "the landlord"),
     "band": ("n78", "n28", "n1", "n3", "n258"),
@@ -14,17 +16,26 @@ WORDS: dict[str, tuple[str, ...]] = {
         "carrier aggregation", "the RACH procedure", "massive MIMO", "QoS flows", "network slicing", "RRC states",
         "SSB beam sweeping", "time synchronisation", "the F1 interface", "dual connectivity", "handover failures",
         "inter-cell interference", "link budgets", "energy saving in the RAN", "O-RAN fronthaul", "SON functions",
+        "paging", "HARQ", "uplink power control", "the NG core", "private 5G", "VoNR", "small cells", "refarming",
+        "numerologies", "EN-DC", "discontinuous reception", "RAN sharing", "edge computing", "RedCap devices",
     ),
-    "reader": ("a new colleague", "the board", "our customers", "the regulator", "a sales team", "a mayor", "the press"),
+    "reader": (
+        "a new colleague", "the board", "our customers", "the regulator", "a sales team", "a mayor", "the press",
+        *open_phrases.WORDS["audience"], "a landlord", "the works council", "schools", "an auditor", "a startup",
+    ),
     "thing": (
         "a budget for new batteries", "a maintenance window on Sunday", "our outage last week", "the new 5G sites",
         "a training plan", "the tender for antennas", "the energy report", "rural coverage", "on-call duty in August",
+        "spare parts", "the lease of a roof", "noise of the fans", "a stadium on match day", "our data centre",
+        "tower crews", "the price of spectrum", "fibre to the sites", "storm damage", "the switch-off of 3G", "an indoor system",
     ),
     "code": ("Python", "SQL", "bash", "Excel", "an Ansible playbook", "a Grafana panel", "a regular expression"),
     "job": (
         "count handovers by cell and hour", "find sites without a battery test this year", "merge two KPI exports",
         "plot throughput by distance", "list cells whose PCI is used twice within 5 km", "rename 400 cells by a table",
         "compare this week's drop rate with last week's", "warn when a counter stands still", "split a log by site",
+        "draw coverage on a map", "date alarms to the second", "sum traffic by municipality", "sort tickets by age",
+        "read a vendor's XML", "round coordinates", "mask phone numbers", "rank sectors by load", "fill gaps in a series",
     ),
 }  # fmt: skip
 
@@ -94,7 +105,7 @@ ALARM_FRAMES = (
     "NE={site}; raised {hours}; {alarm}",
     "[CRITICAL|MAJOR|MINOR|WARNING] {hours} {site}/{sector} - {alarm}",
     "{alarm} ({site}, {hours})",
-    "{hours}: {alarm}; {site} sector {sector}, [new|again|not acknowledged|flapping]",
+    "{hours}: {alarm}; {site}, {many} times",
 )
 
 TICKET_OPENINGS = (
@@ -116,10 +127,6 @@ SUMMARY_ENDINGS = (
     "No action needed now.",
 )
 
-OPENERS = (
-    "", "", "please ", "could you ", "can you please ", "I need you to ", "quick one: ", "for tomorrow: ", "help me: ",
-    "one more thing, ", "as a test, ", "when you have time, ", "before the call: ", "in plain words, ", "hi, ", "urgent: ",
-)  # fmt: skip
 QUESTIONS = (
     "[explain|describe|introduce] {topic} to {reader}",
     "[say|tell me|work out] how {topic} and {topic} [differ|go together|get in each other's way]",
@@ -130,13 +137,13 @@ QUESTIONS = (
     "[compare|contrast] {topic} [in 4G and 5G|before and after Release 17|of two vendors], for {reader}",
     "[think of|name|invent] [five|three|ten] [ideas|measures|excuses] [about|for|against] {thing}",
     "[translate|shorten|rewrite] [our|last year's|the draft] [statement|leaflet|answer] on {thing} for {reader}",
-    "[who|which team] should [own|look after|pay for] {thing}",
-    "[is|was] it [wise|usual|legal] to {job} by hand",
+    "[who|which team|what department|whose boss] [should|must|could] [own|look after|pay for] {thing}",
+    "[is|was] it [wise|usual|legal] to {job} [by hand|every day|at night|with an intern|for free]",
     "[plan|outline|cost] a [workshop|visit|course] on {topic} for {reader}",
     "[check|criticise|improve] my [reasoning|slide|sum] on {topic}",
-    "[guess|estimate|calculate] what {thing} [costs|saves|needs] in a year",
-    "[quiz|interview|coach] me on {topic}",
-    "[why|since when|where] do operators [care about|argue over|measure] {topic}",
+    "[guess|estimate|calculate] what {thing} [costs|saves|needs] [in|over|within] [a|one|this] [year|quarter|week|decade]",
+    "[quiz|interview|coach|test|teach] me [on|about|for an exam on] {topic}",
+    "[why|since when|where] [do|should|would] [operators|vendors|people|planners] [care about|argue over|measure] {topic}",
 )
 JOINTS = (" and ", ", and then ", "; also ", ". after that, ", " but first ")
 SENTENCES = (
