@@ -57,11 +57,11 @@ def reader_of(task: TaskSpec) -> AnswerReader:
     return AnswerReader(task.kind, schema, record_checker(schema) if schema is not None else lambda _: None)
 
 
-def constraint_of(task: TaskSpec, classes: tuple[str, ...]) -> Constraint:
-    """What an answer of the task may be."""
+def constraint_of(task: TaskSpec, classes: tuple[str, ...], copied: tuple[str, ...] = ()) -> Constraint:
+    """What an answer of the task may be; of a record, which fields are copied from the input."""
     if task.kind is OutputKind.LABEL:
         return Constraint(labels=classes)
-    return Constraint(schema=task.output_schema) if task.kind is OutputKind.FIELDS else Constraint()
+    return Constraint(schema=task.output_schema, copied=copied) if task.kind is OutputKind.FIELDS else Constraint()
 
 
 def _unfinished(answer: Generated) -> str | None:

@@ -17,7 +17,9 @@ from metier.metrics.correctness import is_correct
 from metier.students.base import FloatArray, label_places
 from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
 from metier.students.exports import write_arrays
+from metier.students.lm.answers import ReadAnswer
 from metier.students.lm.coding import coder_for
+from metier.students.lm.copying import Copying, copied_in, decide
 from metier.students.lm.engine import LlamaEngine, TorchWriter
 from metier.students.lm.exporting import About, compare_answers, demand, write_gguf
 from metier.students.lm.foreignness import CharacterModel, fit_character_model
@@ -37,7 +39,8 @@ QUANTISATIONS = ("q4", "q8_0")
 PARALLEL = 4
 # Tune items that every build and the training-time model answer: the latter writes slowly.
 _MOST_COMPARED = 200
-_PARITY, _SCORING = "parity", "scoring"
+_PARITY, _COPYING, _SCORING = "parity", "copying", "scoring"
+_COPIED_ANSWERS = "answers.json"
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,37 @@ def _check_reading(learnt: Sequence[Sequence[int]], answers: Sequence[Generated]
             )
 
 
+def choose_copying(job: Job, asking: Asking, served: str) -> Copying:
+    """Whether the served build's records are held to their inputs: where the compared tune answers get no worse by it."""
+    schema = job.task.output_schema
+    if job.settings.copying == "off" or job.task.kind is not OutputKind.FIELDS or schema is None:
+        return Copying((), "")
+    fields = copied_in(job.train, schema)
+    if not fields or not len(job.tune):
+        return Copying((), "")
+    tune = job.tune.take(compared_places(job))
+
+    def right(copied: tuple[str, ...], place: Path) -> int:
+        held = asking.copying(copied)
+        job.progress("Comparing spans of the input with free values", int(bool(copied)), 2)
+        path = place / _COPIED_ANSWERS if copied else _answers_file(job.phases.folder / _PARITY, served)
+        written = kept(path, partial(_ask, job, held, served, tune.inputs))
+        return int(_right(job, held.read(written, tune.inputs), tune.labels).sum())
+
+    facts = job.phases.once(
+        _COPYING, lambda place: asdict(decide(fields, lambda copied: right(copied, place), len(tune)))
+    )
+    return Copying(tuple(facts["fields"]), facts["story"])
+
+
+def _right(job: Job, read: Sequence[ReadAnswer], wanted: Sequence[str]) -> BoolArray:
+    """(n,) which answers are right; one that failed is not."""
+    pairs = zip(read, wanted, strict=True)
+    return np.array(
+        [one.failure is None and is_correct(job.task.kind, one.text, truth) for one, truth in pairs], dtype=np.bool_
+    )
+
+
 @dataclass(frozen=True)
 class Scoring:
     """The score model of the served build, the foreignness it goes with, and the share of tune answers that are right."""
@@ -183,7 +217,9 @@ def read_foreignness(path: Path) -> CharacterModel:
 
 def tune_answers(job: Job, asking: Asking, engine: Writer, served: str) -> list[Generated]:
     """The served build's answers to the whole tune split: those of the comparison, and of `engine` only the others."""
-    path = _answers_file(job.phases.folder / _PARITY, served)
+    held = asking.constraint.copied
+    folder = job.phases.folder
+    path = folder / _COPYING / _COPIED_ANSWERS if held else _answers_file(folder / _PARITY, served)
     known = dict(zip(compared_places(job).tolist(), read_answers(path), strict=True)) if path.exists() else {}
     missing = [place for place in range(len(job.tune)) if place not in known]
     asked = asking.write(engine, [job.tune.inputs[place] for place in missing])
@@ -196,13 +232,7 @@ def _fit(job: Job, asking: Asking, engine: LlamaEngine, served: str, foreignness
     job.progress("Scoring answers", 0, len(inputs))
     written = tune_answers(job, asking, engine, served)
     read = asking.read(written, inputs)
-    right = np.array(
-        [
-            one.failure is None and is_correct(job.task.kind, one.text, truth)
-            for one, truth in zip(read, wanted, strict=True)
-        ],
-        dtype=np.bool_,
-    )
+    right = _right(job, read, wanted)
     failures = [one.failure for one in read if one.failure is not None]
     foreign = foreignness.cross_entropies(inputs)
     whole = np.array([one.failure is None for one in read], dtype=np.bool_)

@@ -21,6 +21,7 @@ from metier.students.lm.building import (
     Built,
     Scoring,
     built_path,
+    choose_copying,
     file_of,
     fit_scoring,
     make_builds,
@@ -49,7 +50,8 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
     tuned = tuple(one for one in (learnt.tuned.adapter, learnt.preference_adapter) if one is not None)
     standing = Standing(learnt.trimmed.folder, tuned)
     built = make_builds(job, learnt.base, learnt.asking, learnt.folder, standing)
-    scoring = fit_scoring(job, learnt.asking, built.served)
+    copying = choose_copying(job, learnt.asking, built.served)
+    scoring = fit_scoring(job, learnt.asking.copying(copying.fields), built.served)
     for name in (*_FOLDERS, BUILDS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
     _bring(learnt.folder, folder / _MODEL)
@@ -64,7 +66,8 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
         if adapter is not None:
             copy_adapter(adapter, folder / name)
     _link(job.phases.folder / "scoring" / FOREIGNNESS_FILE, folder / FOREIGNNESS_FILE)
-    summary = _summary(job, learnt, built, scoring, folder, notes)
+    told = (*notes, copying.story) if copying.story else notes
+    summary = _summary(job, learnt, built, scoring, folder, told)
     _write_card(folder / _MODEL, job, learnt, summary)
     exported = sorted(
         str(path.relative_to(folder))
@@ -82,6 +85,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
         form=form_to_json(learnt.asking.form),
         n_context=job.n_context,
         max_output_tokens=learnt.asking.max_output_tokens,
+        copied=list(copying.fields),
         served=file_of(built.served),
         adapters=adapters,
         score=asdict(scoring.score),
@@ -109,7 +113,7 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
     adapters = [Adapter(folder / name, digests[name]) for name in meta.get("adapters", ())]
     return LmPredictor(
         classes,
-        asking_of(task, classes, form, int(meta["max_output_tokens"])),
+        asking_of(task, classes, form, int(meta["max_output_tokens"]), tuple(meta["copied"])),
         LlamaEngine.shared(
             folder / served,
             digests[served],

@@ -75,10 +75,12 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Constraint:
-    """What an answer may be: anything, JSON that fits `schema`, or one of `labels`."""
+    """What an answer may be: anything, JSON that fits `schema`, or one of `labels`. The `copied` fields of the schema hold
+    spans of the prompt's input (see `engine.copying`), where the prompt says which part of it is the input."""
 
     schema: Mapping[str, Any] | None = None
     labels: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

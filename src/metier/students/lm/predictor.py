@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,10 @@ class Asking:
         limit = self.max_output_tokens
         return writer.write(prompts, self.constraint, max_tokens=limit, temperature=temperature, seed=seed)
 
+    def copying(self, fields: tuple[str, ...]) -> Asking:
+        """The same with these fields held to the input, and no others."""
+        return replace(self, constraint=replace(self.constraint, copied=fields))
+
     def read(self, written: Sequence[Generated], inputs: Sequence[str]) -> list[ReadAnswer]:
         """What the answers say."""
         return [self.reader.read(one, text) for one, text in zip(written, inputs, strict=True)]
@@ -56,9 +60,11 @@ class Asking:
         return agree
 
 
-def asking_of(task: TaskSpec, classes: tuple[str, ...], form: PromptForm, max_output_tokens: int) -> Asking:
+def asking_of(
+    task: TaskSpec, classes: tuple[str, ...], form: PromptForm, max_output_tokens: int, copied: tuple[str, ...] = ()
+) -> Asking:
     """How a task's inputs are put to a model in one prompt form."""
-    return Asking(task.kind, form, constraint_of(task, classes), reader_of(task), max_output_tokens)
+    return Asking(task.kind, form, constraint_of(task, classes, copied), reader_of(task), max_output_tokens)
 
 
 @dataclass(frozen=True)

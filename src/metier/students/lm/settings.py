@@ -51,6 +51,11 @@ class LmSettings(BaseModel):
         "auto",
         description="Drop the frontier prompt's instructions: where the tune split shows no loss, never, always.",
     )
+    copying: Literal["auto", "off"] = Field(
+        "auto",
+        description="Let fields whose values stand in the training inputs be nothing but spans of the input, where the "
+        "tune split's answers get no worse; off holds them to the schema alone.",
+    )
     quantisation: Literal["auto", "q8_0", "q4", "shared"] = Field(
         "auto",
         description="Build that answers; auto takes the smallest that keeps to the parity margin. shared: the base's own, "

@@ -114,6 +114,35 @@ def test_fields_the_schema_does_not_name_are_not_written(engine: LlamaEngine) ->
         assert answer.text == '{"a": 1}'
 
 
+def test_copied_fields_hold_spans_of_the_input(engine: LlamaEngine) -> None:
+    text = {"type": "string"}
+    schema = {
+        "type": "object",
+        "properties": {"shop": text, "signs": {"type": "array", "items": text}, "free": {"enum": ["é", "none"]}},
+        "required": ["shop"],
+    }
+    source = 'Shop "A\\B" & Söhne\n  12,50  €\nNO.7'
+    constraint = Constraint(schema=schema, copied=("shop", "signs"))
+    shops = set()
+    for seed in range(6):
+        (answer,) = engine.write([Prompt("<", source, "> ")], constraint, max_tokens=500, temperature=1.5, seed=seed)
+        if answer.finish != "stop":  # a random model may go on with a list for ever
+            continue
+        record = json.loads(answer.text)
+        assert Draft202012Validator(schema).is_valid(record)
+        assert answer.text == json.dumps(record, ensure_ascii=False)
+        assert all(value in " ".join(source.split()) for value in [record["shop"], *record.get("signs", [])])
+        shops.add(record["shop"])
+    assert len(shops) > 1
+
+
+def test_without_words_to_copy_the_schema_holds(engine: LlamaEngine) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    constraint = Constraint(schema=schema, copied=("a",))
+    (answer,) = engine.write([Prompt("<", " \n", "> ")], constraint, max_tokens=60, temperature=1.0, seed=1)
+    assert answer.text.startswith('{"a": "')
+
+
 @pytest.mark.parametrize(
     ("schema", "words"),
     [

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from metier.errors import BadInput
+from metier.students.lm.engine.copying import copying_grammar
 from metier.students.lm.engine.labels import LabelTree, chosen_label, plant, weigh
 from metier.students.lm.engine.loops import is_looping
 from metier.students.lm.engine.schemas import check_schema, closed, fits
@@ -134,7 +135,8 @@ class LlamaEngine:
                 return _unread(len(ids), started)
             if tree is not None:
                 return self._choose(ids, constraint.labels, tree, temperature, seed, started)
-            return self._write_one({**request, "prompt": ids}, constraint.schema, len(ids), started)
+            held = _held_to_the_input(request, constraint, prompt)
+            return self._write_one({**held, "prompt": ids}, constraint.schema, len(ids), started)
 
         return [answer(prompts[0])] if len(prompts) == 1 else list(self._pool.map(answer, prompts))
 
@@ -258,6 +260,16 @@ class LlamaEngine:
             if frame not in self._specials:
                 self._specials[frame] = self._llama.specials_in(frame)
             return self._specials[frame]
+
+
+def _held_to_the_input(request: Mapping[str, Any], constraint: Constraint, prompt: str) -> Mapping[str, Any]:
+    """The request with a grammar in place of the schema, where fields are copied from the prompt's input."""
+    if constraint.schema is None or not constraint.copied or not isinstance(prompt, Prompt):
+        return request
+    grammar = copying_grammar(constraint.schema, constraint.copied, prompt[prompt.start : prompt.stop])
+    if grammar is None:
+        return request
+    return {**{name: value for name, value in request.items() if name != "json_schema"}, "grammar": grammar}
 
 
 def _unread(n_input: int, started: float) -> Generated:
