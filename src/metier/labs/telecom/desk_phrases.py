@@ -27,7 +27,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "a budget for new batteries", "a maintenance window on Sunday", "our outage last week", "the new 5G sites",
         "a training plan", "the tender for antennas", "the energy report", "rural coverage", "on-call duty in August",
         "spare parts", "the lease of a roof", "noise of the fans", "a stadium on match day", "our data centre",
-        "tower crews", "the price of spectrum", "fibre to the sites", "storm damage", "the switch-off of 3G", "an indoor system",
+        "tower crews", "the price of spectrum", "fibre to the sites", "storm damage", "the switch-off of 3G",
     ),
     "code": ("Python", "SQL", "bash", "Excel", "an Ansible playbook", "a Grafana panel", "a regular expression"),
     "job": (
