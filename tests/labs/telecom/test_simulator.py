@@ -8,7 +8,7 @@ import pytest
 from metier.labs.telecom.antenna import total_tilt
 from metier.labs.telecom.compose import compose
 from metier.labs.telecom.draft import draft
-from metier.labs.telecom.drive import drive, sampled
+from metier.labs.telecom.drive import drive, radio_beside, radio_of, sampled
 from metier.labs.telecom.evidence import THRESHOLD_MBPS, evidence, literal
 from metier.labs.telecom.measurement import cells as table
 from metier.labs.telecom.network import networks, planned_tilt
@@ -98,12 +98,16 @@ def test_removing_a_window_s_own_cause_restores_it_and_removing_any_other_does_n
     rng = np.random.default_rng(3)
     cause = np.repeat(np.arange(8), 60)
     scenario_draft = draft(rng, networks(rng, 120).take(rng.integers(0, 120, cause.size)), cause, 0.5)
-    scenario, mechanisms = compose(rng, scenario_draft)
+    scenario, mechanisms, plan = compose(rng, scenario_draft)
     run = drive(scenario, mechanisms)
     found = evidence(scenario_draft, scenario, mechanisms, run)
+    whole = scenario, mechanisms, cause
     rows = np.flatnonzero((found.low.sum(axis=1) >= 2) & literal(found, cause, 0.5))
     scenario, mechanisms, low, cause = take(scenario, rows), take(mechanisms, rows), found.low[rows], cause[rows]
-    kept = np.flatnonzero(is_cause(scenario, mechanisms, cause, low))
+    proven = is_cause(scenario, mechanisms, cause, low)
+    heard = take(radio_beside(plan, *whole), rows)
+    np.testing.assert_array_equal(proven, is_cause(scenario, mechanisms, cause, low, (take(plan, rows), heard)))
+    kept = np.flatnonzero(proven)
     scenario, mechanisms, low, cause = take(scenario, kept), take(mechanisms, kept), low[kept], cause[kept]
     assert set(cause) == set(range(8))
     for removed, name in enumerate(CAUSES):
@@ -117,7 +121,7 @@ def test_an_unharmed_network_runs_above_the_threshold() -> None:
     rng = np.random.default_rng(4)
     cause = rng.integers(0, 8, 400)
     planned = draft(rng, networks(rng, 100).take(rng.integers(0, 100, 400)), cause, 0.5)
-    scenario, mechanisms = compose(rng, planned)
+    scenario, mechanisms, _ = compose(rng, planned)
     for name in FIELDS:
         mechanisms = without(mechanisms, scenario, name)
     rate = sampled(drive(scenario, mechanisms).throughput_mbps)
@@ -131,7 +135,7 @@ def test_the_engineering_table_shows_the_tilt_in_force() -> None:
     rng = np.random.default_rng(8)
     cause = np.zeros(64, dtype=np.int64)
     planned = draft(rng, networks(rng, 64), cause, 0.5)
-    scenario, mechanisms = compose(rng, planned)
+    scenario, mechanisms, _ = compose(rng, planned)
     shown = table(rng, planned, mechanisms, drive(scenario, mechanisms))
     in_force = planned_tilt(planned.network) + mechanisms.steep
     for window in range(len(cause)):
@@ -156,3 +160,13 @@ def test_a_round_of_candidates_gives_the_windows_that_it_says_are_good() -> None
     windows, good = attempt(rng, cause, rng.integers(0, 50, 200), 50, 0.5)
     assert len(windows) == good.sum() > 20
     assert windows.cause.tolist() == cause[good].tolist()
+
+
+def test_what_a_cause_cannot_change_is_what_the_plan_has() -> None:
+    rng = np.random.default_rng(10)
+    cause = np.sort(rng.integers(0, 8, 160))
+    scenario, mechanisms, plan = compose(rng, draft(rng, networks(rng, 160), cause, 1.0))
+    some, whole = radio_beside(plan, scenario, mechanisms, cause), radio_of(scenario, mechanisms)
+    for name, values in vars(whole).items():
+        np.testing.assert_array_equal(values, getattr(some, name))
+    assert not np.array_equal(plan.ratio, whole.ratio)

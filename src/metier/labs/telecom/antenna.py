@@ -35,17 +35,34 @@ def total_tilt(mechanical: Array, digital: Array) -> Array:
 
 def horizontal_loss(off_axis_deg: Array) -> Array:
     """dB below the main lobe, `off_axis_deg` from it: min(12 (phi / 65)^2, 30), TR 36.814 Table A.2.1.1-2."""
-    found: Array = np.minimum(12.0 * np.square(off_axis_deg / HORIZONTAL_WIDTH_DEG), FLOOR_DB)
+    loss = np.square(off_axis_deg)
+    loss *= 12.0 / HORIZONTAL_WIDTH_DEG**2
+    found: Array = np.minimum(loss, FLOOR_DB, out=loss)
     return found
 
 
 def vertical_loss(depression_deg: Array, tilt_deg: Array, width_deg: Array) -> Array:
     """dB below the main lobe in elevation: min(12 ((theta - tilt) / width)^2, 30), TR 36.814 Table A.2.1.1-2."""
-    steepness = np.sqrt(np.float32(12.0)) / width_deg
-    found: Array = np.minimum(np.square((depression_deg - tilt_deg) * steepness), FLOOR_DB)
+    off = depression_deg - tilt_deg
+    off *= np.sqrt(np.float32(12.0)) / width_deg
+    np.square(off, out=off)
+    found: Array = np.minimum(off, FLOOR_DB, out=off)
     return found
 
 
 def pattern_loss(horizontal_db: Array, vertical_db: Array) -> Array:
     """Both patterns together, never more than the floor (TR 36.814 Table A.2.1.1-2, combining method)."""
-    return np.minimum(horizontal_db + vertical_db, FLOOR_DB)
+    loss = horizontal_db + vertical_db
+    found: Array = np.minimum(loss, FLOOR_DB, out=loss)
+    return found
+
+
+def radiated(gain: Array, depression: Array, horizontal: Array, tilt: Array, width: Array) -> Array:
+    """Gain of path and pattern, dB (n, c, t): gain and depression (n, s, t) of the sites, the rest of their sectors."""
+    n, n_sites, n_steps = gain.shape
+    n_cells = horizontal.shape[1]
+    by_site = (n, n_sites, n_cells // n_sites)
+    vertical = vertical_loss(depression[:, :, None], tilt.reshape(*by_site, 1), width.reshape(*by_site, 1))
+    loss = pattern_loss(horizontal.reshape(*by_site, n_steps), vertical)
+    found: Array = np.subtract(gain[:, :, None], loss, out=loss).reshape(n, n_cells, n_steps)
+    return found

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from metier.labs.telecom import causes, radio
 from metier.labs.telecom.antenna import vertical_width
 from metier.labs.telecom.draft import N_STEPS, Draft
-from metier.labs.telecom.drive import drive, sampled
+from metier.labs.telecom.drive import Radio, radio_of, rate, sampled
 from metier.labs.telecom.evidence import THRESHOLD_MBPS
 from metier.labs.telecom.link import SYMBOLS_PER_RB_S
 from metier.labs.telecom.network import N_CELLS, planned_tilt
@@ -23,8 +23,8 @@ _NEUTRAL_IMPLEMENTATION = 0.7
 _NEUTRAL_SHARE = 0.66
 
 
-def compose(rng: np.random.Generator, draft: Draft) -> tuple[Scenario, Mechanisms]:
-    """Put each window's cause into it."""
+def compose(rng: np.random.Generator, draft: Draft) -> tuple[Scenario, Mechanisms, Radio]:
+    """Put each window's cause into it. Besides scenario and mechanisms: what would be heard without any mechanism."""
     causes.isolate(rng, draft)
     marks = causes.neutral(draft)
     causes.weak_collisions(rng, draft)
@@ -34,7 +34,9 @@ def compose(rng: np.random.Generator, draft: Draft) -> tuple[Scenario, Mechanism
     scenario = _scenario(rng, draft, planned_rb)
     small = {name: mark.astype(np.float32) for name, mark in marks.items()}
     mechanisms = Mechanisms(**small, pci=draft.pci, speed_km_h=draft.speed_km_h, n_rb=n_rb.astype(np.float32))
-    return _calibrated(rng, draft, scenario, mechanisms), mechanisms
+    planned = replaced(mechanisms, scenario)
+    plan = radio_of(scenario, planned)
+    return _calibrated(rng, draft, scenario, planned, plan), mechanisms, plan
 
 
 def _scenario(rng: np.random.Generator, draft: Draft, planned_rb: Array) -> Scenario:
@@ -76,22 +78,25 @@ def _scenario(rng: np.random.Generator, draft: Draft, planned_rb: Array) -> Scen
     return Scenario(**small, exists=network.exists, pci=network.pci)
 
 
-def _calibrated(rng: np.random.Generator, draft: Draft, scenario: Scenario, mechanisms: Mechanisms) -> Scenario:
-    """Give each user a link on which the drive without its cause would have run at a usual rate of this window.
+def _calibrated(
+    rng: np.random.Generator, draft: Draft, scenario: Scenario, planned: Mechanisms, plan: Radio
+) -> Scenario:
+    """Give each user a link on which the drive without its cause would have run at a usual rate in the window's section.
 
     The rate is drawn; receivers, schedulers and frame formats differ enough to make it (implementation loss 0.45 to 0.9 of
     Shannon's bound, 0.55 to 0.8 of the symbols for downlink data), and where they do not, the window is as the
     physics has it.
     """
-    plan = replaced(mechanisms, scenario)
-    run = drive(scenario, plan)
-    rate = np.median(sampled(run.throughput_mbps), axis=1)
-    wanted = rng.uniform(720.0, 1300.0, len(rate)).astype(np.float32)
-    factor = np.clip(wanted / np.maximum(rate, 1.0), 0.5, 1.55)
+    weight = sampled(draft.section) + np.float32(1e-3)
+    weight /= weight.sum(axis=1, keepdims=True)
+    neutral = np.einsum("nt,nt->n", sampled(rate(scenario, planned, plan)), weight)
+    wanted = rng.uniform(720.0, 1300.0, len(neutral)).astype(np.float32)
+    factor = np.clip(wanted / np.maximum(neutral, 1.0), 0.5, 1.55)
     implementation = np.clip(_NEUTRAL_IMPLEMENTATION * factor, 0.45, 0.9)
     share = np.clip(_NEUTRAL_SHARE * factor * _NEUTRAL_IMPLEMENTATION / implementation, 0.55, 0.8)
     linked = scenario.on_link(implementation.astype(np.float32), share.astype(np.float32))
-    return replace(linked, csi_delay_s=_delays(rng, draft, linked, np.median(sampled(run.sinr_db), axis=1)))
+    sinr_db = np.einsum("nt,nt->n", sampled(radio.decibel(plan.ratio)), weight)
+    return replace(linked, csi_delay_s=_delays(rng, draft, linked, sinr_db))
 
 
 def _delays(rng: np.random.Generator, draft: Draft, scenario: Scenario, sinr_db: Array) -> Array:

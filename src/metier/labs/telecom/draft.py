@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from metier.labs.telecom.antenna import horizontal_loss, pattern_loss, vertical_loss, vertical_width
+from metier.labs.telecom.antenna import horizontal_loss, radiated, vertical_width
 from metier.labs.telecom.geometry import bearing, depression, wrap
 from metier.labs.telecom.mobility import along, limited, section, smooth, travelled
 from metier.labs.telecom.network import (
@@ -17,6 +17,7 @@ from metier.labs.telecom.network import (
     N_SITES,
     ROAD_HALF_M,
     ROAD_STEP_M,
+    SECTORS,
     SITE_OF,
     Network,
     planned_tilt,
@@ -98,10 +99,13 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
     height = network.height_m.astype(np.float32)
     below = depression(height[:, :, None], distance)
     pointing = (network.mechanical_azimuth + network.digital_azimuth).astype(np.float32)
-    off = wrap(bearing(d_east, d_north)[:, SITE_OF] - pointing[:, :, None])
+    towards = bearing(d_east, d_north)[:, :, None]
+    off = wrap(towards - pointing.reshape(n, N_SITES, SECTORS, 1)).reshape(n, N_CELLS, N_STEPS)
     horizontal = horizontal_loss(off)
     sight, shadow = _fields(network, arc)
     gain = path_gain(network.environment, distance, height, network.frequency_ghz.astype(np.float32), sight, shadow)
+    # The fields have done what they are for, and are large.
+    network = replace(network, sight=network.sight[:, :0], shadow=network.shadow[:, :0])
     natural = _natural(network, gain, below, horizontal, inside)
     near = np.where(network.exists & (SITE_OF != FAR), natural, -np.inf)
     serving = np.argmax(near, axis=1)
@@ -183,23 +187,24 @@ def _fields(network: Network, arc_m: Array) -> tuple[Array, Array]:
     """The fields of sight and shadow at these places on the road, (n, s, t)."""
     place = np.clip((arc_m + ROAD_HALF_M) / ROAD_STEP_M, 0.0, N_ROAD - 1.001).astype(np.float32)
     left = place.astype(np.int64)
-    weight = (place - left)[:, None, :]
-    n = len(arc_m)
-    at = (np.arange(n)[:, None, None] * N_SITES + np.arange(N_SITES)[None, :, None]) * N_ROAD + left[:, None, :]
+    weight = (place - left).astype(np.float32)[:, :, None]
+    at = np.arange(len(arc_m))[:, None] * N_ROAD + left
     out = []
     for field in (network.sight, network.shadow):
-        flat = field.reshape(-1)
-        low = flat[at]
-        out.append(low + weight * (flat[at + 1] - low))
+        flat = field.reshape(-1, N_SITES)
+        low = flat.take(at, axis=0)
+        between = flat.take(at + 1, axis=0) - low
+        between *= weight
+        between += low
+        out.append(np.ascontiguousarray(between.transpose(0, 2, 1)))
     return out[0], out[1]
 
 
 def _natural(network: Network, gain: Array, below: Array, horizontal: Array, inside: Array) -> Array:
-    width = vertical_width(network.beam)[:, :, None]
-    tilt = planned_tilt(network).astype(np.float32)[:, :, None]
-    loss = pattern_loss(horizontal, vertical_loss(below[:, SITE_OF], tilt, width))
+    tilt = planned_tilt(network).astype(np.float32)
+    heard = radiated(gain, below, horizontal, tilt, vertical_width(network.beam))
     weight = (inside * (TIME_S >= 0.0)) + np.float32(1e-4)
     weight /= weight.sum(axis=1, keepdims=True)
-    level = np.einsum("nct,nt->nc", gain[:, SITE_OF] - loss, weight)
+    level = np.einsum("nct,nt->nc", heard, weight)
     found: Array = level + network.eirp_dbm
     return found

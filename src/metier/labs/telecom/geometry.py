@@ -41,7 +41,10 @@ def bearing(east: Array, north: Array) -> Array:
 
 def wrap(angle: Array) -> Array:
     """The same angle in [-180, 180]."""
-    found: Array = angle - 360.0 * np.rint(angle * (1.0 / 360.0))
+    turns = angle * (1.0 / 360.0)
+    np.rint(turns, out=turns)
+    turns *= 360.0
+    found: Array = np.subtract(angle, turns, out=turns)
     return found
 
 

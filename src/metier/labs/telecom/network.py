@@ -42,7 +42,7 @@ class Network:
     """k networks, sites s = N_SITES, cells c = N_CELLS (cell i is a sector of site SITE_OF[i]).
 
     Positions in metres east and north of the drive's origin, (k, s); azimuths, tilts and powers (k, c). `eirp_dbm` is what
-    one subcarrier radiates in the main lobe when the table's power is `power_dbm`. `sight` and `shadow` (k, s, N_ROAD) are
+    one subcarrier radiates in the main lobe when the table's power is `power_dbm`. `sight` and `shadow` (k, N_ROAD, s) are
     fields along the road, ROAD_STEP_M apart.
     """
 

@@ -129,7 +129,7 @@ def path_gain(
 def field_along_road(
     rng: np.random.Generator, n: int, n_sites: int, n_points: int, step_m: float, correlation_m: Array
 ) -> npt.NDArray[np.float32]:
-    """Standard normal fields (n, sites, points) along a road, correlated as exp(-d / correlation_m) (n,).
+    """Standard normal fields (n, points, sites) along a road, correlated as exp(-d / correlation_m) (n,).
 
     TR 38.901 section 7.4.4. Sites share half of the variance, as TR 36.814 Table A.2.1.1-2 has it (0.5 between sites).
     """
@@ -139,7 +139,7 @@ def field_along_road(
     for i in range(1, n_points):
         draws[i] = keep * draws[i - 1] + renew * draws[i]
     mixed = (draws[:, :, 1:] + draws[:, :, :1]) * np.float32(np.sqrt(0.5))
-    return np.ascontiguousarray(np.moveaxis(mixed, 0, 2))
+    return np.ascontiguousarray(mixed.transpose(1, 0, 2))
 
 
 def to_uniform(normal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -141,7 +141,7 @@ def own_removed(mechanisms: Mechanisms, scenario: Scenario, cause_rows: dict[str
 Group = TypeVar("Group")
 
 
-def take(group: Group, index: IntArray | BoolArray) -> Group:
+def take(group: Group, index: IntArray | BoolArray | slice) -> Group:
     """These windows alone, of a dataclass of arrays (n, ...)."""
     names = [field.name for field in fields(group)]  # type: ignore[arg-type]
     return type(group)(**{name: getattr(group, name)[index] for name in names})

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from metier.labs.telecom import measurement
 from metier.labs.telecom.compose import compose
 from metier.labs.telecom.draft import DEFAULT_DIFFICULTY, draft
-from metier.labs.telecom.drive import drive, sampled
+from metier.labs.telecom.drive import LEVELS, SERVICE, Radio, radio_beside, radio_of, rate, run_on, sampled
 from metier.labs.telecom.evidence import THRESHOLD_MBPS, evidence, literal, share_of_low
 from metier.labs.telecom.network import networks
 from metier.labs.telecom.parts import CAUSES, Cells, Drives, Windows
@@ -22,6 +22,8 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
 
 _CANDIDATES = 1024
+# Causes in such an order that those whose physics takes the same path lie together.
+_BY_WORK = np.array([*LEVELS, *SERVICE, *(p for p in range(len(CAUSES)) if p not in LEVELS + SERVICE)])
 MIN_LOW = 2
 # Most windows are low in part; the shares of those kept that are low throughout, and of low samples that the counterfactual
 # must bring back, or leave low.
@@ -80,7 +82,7 @@ def _accepted(rng: np.random.Generator, wanted: IntArray, difficulty: float, per
         total = int(min(_CANDIDATES, need.sum()))
         # Each drive that is kept gives about per_cluster windows: more candidates where fewer are kept.
         k = max(1, round(total * float((missing * 1.0).sum() / need.sum()) / per_cluster))
-        cause = rng.choice(len(CAUSES), size=total, p=need / need.sum())
+        cause = _BY_WORK[np.sort(rng.choice(len(CAUSES), size=total, p=(need / need.sum())[_BY_WORK]))]
         cluster = rng.integers(0, k, total)
         windows, kept = attempt(rng, cause, cluster, k, difficulty)
         for place in range(len(CAUSES)):
@@ -109,15 +111,17 @@ def attempt(
 ) -> tuple[Windows, BoolArray]:
     """Candidates for these causes on `n_clusters` new networks: the windows that are good, and which those are (n,)."""
     made = draft(rng, networks(rng, n_clusters).take(cluster), cause, difficulty)
-    scenario, mechanisms = compose(rng, made)
-    run = drive(scenario, mechanisms)
+    scenario, mechanisms, plan = compose(rng, made)
+    heard = radio_beside(plan, scenario, mechanisms, cause)
+    run = run_on(scenario, mechanisms, heard)
     found = evidence(made, scenario, mechanisms, run)
     n_low = found.low.sum(axis=1)
     partly = (n_low < found.low.shape[1]) | (rng.random(len(cause)) < _KEEP_ALL_LOW)
-    heard = ((found.rsrp_dbm > _RSRP_DBM[0]) & (found.rsrp_dbm < _RSRP_DBM[1])).all(axis=1)
-    good = (n_low >= MIN_LOW) & partly & heard & literal(found, cause, difficulty)
+    usual = ((found.rsrp_dbm > _RSRP_DBM[0]) & (found.rsrp_dbm < _RSRP_DBM[1])).all(axis=1)
+    good = (n_low >= MIN_LOW) & partly & usual & literal(found, cause, difficulty)
     rows = np.flatnonzero(good)
-    proven = is_cause(take(scenario, rows), take(mechanisms, rows), cause[rows], found.low[rows])
+    low, levels = found.low[rows], (take(plan, rows), take(heard, rows))
+    proven = is_cause(take(scenario, rows), take(mechanisms, rows), cause[rows], low, levels)
     good[rows[~proven]] = False
     rows = np.flatnonzero(good)
     made, mechanisms, run = made.take(rows), take(mechanisms, rows), take(run, rows)
@@ -126,17 +130,29 @@ def attempt(
     return Windows(drives, cells, cause[rows], cluster[rows]), good
 
 
-def is_cause(scenario: Scenario, mechanisms: Mechanisms, cause: IntArray, low: BoolArray) -> BoolArray:
-    """(n,): the counterfactual. Without its own cause most low samples are not low, without the others most still are."""
+def is_cause(
+    scenario: Scenario,
+    mechanisms: Mechanisms,
+    cause: IntArray,
+    low: BoolArray,
+    radio: tuple[Radio, Radio] | None = None,
+) -> BoolArray:
+    """(n,): the counterfactual. Without its own cause most low samples are not low, without the others most still are.
+
+    `radio`: what is heard without any mechanism and with all, where it is known: a window has no mechanism that changes
+    it but its own, so that those are what is heard without the own cause and with it alone.
+    """
     own = {name: cause == place for place, name in enumerate(CAUSES)}
-    back = restored(scenario, own_removed(mechanisms, scenario, own), low)
-    still = restored(scenario, alone(mechanisms, scenario, own), low)
+    without, only = own_removed(mechanisms, scenario, own), alone(mechanisms, scenario, own)
+    plan, heard = radio or (radio_of(scenario, without), radio_of(scenario, only))
+    back, still = (restored(scenario, m, low, r) for m, r in ((without, plan), (only, heard)))
     return (back >= RESTORED) & (still <= NOT_RESTORED)
 
 
-def restored(scenario: Scenario, mechanisms: Mechanisms, low: BoolArray) -> FloatArray:
+def restored(scenario: Scenario, mechanisms: Mechanisms, low: BoolArray, heard: Radio | None = None) -> FloatArray:
     """The share of these low samples (n, N_SAMPLES) that are above the threshold under other mechanisms, (n,)."""
-    return share_of_low(sampled(drive(scenario, mechanisms).throughput_mbps) >= THRESHOLD_MBPS, low)
+    heard = radio_of(scenario, mechanisms) if heard is None else heard
+    return share_of_low(sampled(rate(scenario, mechanisms, heard)) >= THRESHOLD_MBPS, low)
 
 
 def taken(windows: Windows, index: IntArray) -> Windows:
