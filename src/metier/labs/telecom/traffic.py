@@ -123,7 +123,7 @@ def _cause_calls(n: int, seed: int, difficulty: float, randomised: float, rng: R
             labels = offered(content)
             named = conclusion(rng, truth)
             named = named if named in labels else _pick([cause for cause in labels if cause != truth], rng)
-            answer = reasoning(rng, windows.drives, place, named, lambda cause, known=labels: known.get(cause, ""))
+            answer = reasoning(rng, windows.drives, place, named, _named_by(labels))
             call = Call("cause", [{"role": "user", "content": content}], answer, labels[truth], {}, label=labels[named])
             yield Asked(call, first + int(windows.cluster[place]))
         first += int(windows.cluster.max()) + 1
@@ -134,6 +134,10 @@ def offered(content: str) -> dict[str, str]:
     causes = {said: cause for cause, said in text.OPTIONS.items()}
     parted = (line.partition(": ") for line in content.splitlines())
     return {causes[said]: label for label, _, said in parted if said in causes}
+
+
+def _named_by(labels: Mapping[str, str]) -> Callable[[str], str]:
+    return lambda cause: labels.get(cause, "")
 
 
 def _pick(options: list[str], rng: Random) -> str:
