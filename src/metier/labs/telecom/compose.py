@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from metier.labs.telecom import causes, radio
+from metier.labs.telecom import causes, confounders, radio
 from metier.labs.telecom.antenna import vertical_width
 from metier.labs.telecom.draft import N_STEPS, Draft
 from metier.labs.telecom.drive import Radio, radio_of, rate, sampled
 from metier.labs.telecom.evidence import THRESHOLD_MBPS
 from metier.labs.telecom.link import SYMBOLS_PER_RB_S
-from metier.labs.telecom.network import N_CELLS, planned_tilt
+from metier.labs.telecom.network import N_SITES, planned_tilt
 from metier.labs.telecom.propagation import LIGHT_SPEED_M_S
 from metier.labs.telecom.scenario import Mechanisms, Scenario, replaced
 
@@ -27,9 +27,9 @@ def compose(rng: np.random.Generator, draft: Draft) -> tuple[Scenario, Mechanism
     """Put each window's cause into it. Besides scenario and mechanisms: what would be heard without any mechanism."""
     causes.isolate(rng, draft)
     marks = causes.neutral(draft)
-    causes.weak_collisions(rng, draft)
     for inject in causes.INJECT.values():
         inject(rng, draft, marks)
+    confounders.confound(rng, draft)
     n_rb, planned_rb = causes.resource_blocks(rng, draft)
     scenario = _scenario(rng, draft, planned_rb)
     small = {name: mark.astype(np.float32) for name, mark in marks.items()}
@@ -68,11 +68,11 @@ def _scenario(rng: np.random.Generator, draft: Draft, planned_rb: Array) -> Scen
         "csi_delay_s": draft.csi_delay_s,
         "implementation": np.full(n, _NEUTRAL_IMPLEMENTATION),
         "layers": np.full(n, 4.0),
-        "beam_gain_db": rng.uniform(2.0, 8.0, n),
+        "beam_gain_db": rng.uniform(3.0, 9.0, n),
         "downlink_share": np.full(n, _NEUTRAL_SHARE),
         "jitter": draft.jitter_db[:, None, None].astype(np.float32)
-        * rng.standard_normal((n, N_CELLS, N_STEPS), dtype=np.float32),
-        "rate_noise": np.exp(rng.uniform(0.02, 0.1, n)[:, None] * rng.standard_normal((n, N_STEPS))),
+        * rng.standard_normal((n, N_SITES, N_STEPS), dtype=np.float32),
+        "rate_noise": np.exp(rng.uniform(0.02, 0.1, n)[:, None] * rng.standard_normal((n, N_STEPS), dtype=np.float32)),
     }
     small = {name: np.asarray(value, dtype=np.float32) for name, value in fields.items()}
     return Scenario(**small, exists=network.exists, pci=network.pci)
@@ -110,7 +110,7 @@ def _delays(rng: np.random.Generator, draft: Draft, scenario: Scenario, sinr_db:
     needed = 4.0 * (np.exp2(THRESHOLD_MBPS / gain / (4.0 * scenario.implementation[rows])) - 1.0)
     usable = radio.linear(sinr_db[rows] + scenario.beam_gain_db[rows])
     kept = np.clip(needed * (1.0 + usable) / (usable * (1.0 + needed)), 0.3, 0.99)
-    speed = rng.uniform(38.0, 46.0, len(rows))
+    speed = rng.uniform(40.0, 50.0, len(rows))
     doppler_hz = speed / 3.6 * draft.network.frequency_ghz[rows] * 1e9 / LIGHT_SPEED_M_S
     delay = scenario.csi_delay_s.copy()
     # J0(x) = 1 - x^2 / 4 + x^4 / 64 = rho for the x of interest, below 1.6.

@@ -39,17 +39,18 @@ DEFAULT_DIFFICULTY = 0.5
 class Draft:
     """n windows on their networks, being made; arrays are filled in by the causes.
 
-    `section` (n, t) is where on the road the window's trouble lies. `natural` (n, c) is the mean RSRP there of each cell as
-    planned, dBm, and `serving` (n,) the strongest near one. Clutter (n, s), in dB, adds to a site's loss: `static` always,
-    `inside` in the section, `outside` elsewhere. `reference` (n,): the level of the cell that serves, or should, once
-    everything is in; `target_dbm` (n,): the one that it shall be brought to by what all cells lose alike (the car's
-    body, the antenna); `snr_db` (n,): that level over the floor.
+    `section` (n, t) is where on the road the window's trouble lies, `elsewhere` (n, t) where it surely does not. `natural`
+    (n, c) is the mean RSRP in the section of each cell as planned, dBm, and `serving` (n,) the strongest near one. Clutter
+    (n, s), in dB, adds to a site's loss: `static` always, `inside` in the section, `outside` elsewhere. `reference` (n,):
+    the level of the cell that serves, or should, once everything is in; `target_dbm` (n,): the one that it shall be brought
+    to by what all cells lose alike (the car's body, the antenna); `snr_db` (n,): that level over the floor.
     """
 
     network: Network
     cause: IntArray
     difficulty: float
     section: Array
+    elsewhere: Array
     east_m: Array
     north_m: Array
     distance_m: Array
@@ -73,6 +74,16 @@ class Draft:
     jitter_db: Array
     pci: IntArray
 
+    @property
+    def ease(self) -> float:
+        """1 at difficulty 0, and 0 from the default difficulty on: how far other causes stay from their thresholds."""
+        return max(1.0 - self.difficulty / DEFAULT_DIFFICULTY, 0.0)
+
+    @property
+    def hardness(self) -> float:
+        """0 at difficulty 0, 1 at the default, and up to 1.5: how frequent and how large what confuses is."""
+        return hardness(self.difficulty)
+
     def take(self, index: IntArray) -> Draft:
         """These windows alone."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -84,11 +95,16 @@ class Draft:
         return np.flatnonzero(self.cause == CAUSES.index(cause))
 
 
+def hardness(difficulty: float) -> float:
+    """0 at difficulty 0, 1 at the default difficulty, 1.5 at 1."""
+    return min(difficulty / DEFAULT_DIFFICULTY, 1.0) + max(difficulty - DEFAULT_DIFFICULTY, 0.0)
+
+
 def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficulty: float) -> Draft:
     """Windows on these networks (one a window), each somewhere on its road, as planned."""
     n = len(cause)
-    inside = _section(rng, cause)
-    actual, planned, delay = _speeds(rng, cause, inside, network.frequency_ghz, difficulty)
+    inside, elsewhere = _section(rng, cause)
+    actual, planned, delay = _speeds(rng, cause, inside, elsewhere, network.frequency_ghz, difficulty)
     arc = rng.uniform(-300.0, 300.0, n)[:, None].astype(np.float32) + travelled(actual, STEP_S)
     origin = np.zeros(n)
     east, north = along(arc, origin, origin, network.heading, network.curvature)
@@ -114,6 +130,7 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
         cause=cause,
         difficulty=difficulty,
         section=inside,
+        elsewhere=elsewhere,
         east_m=east,
         north_m=north,
         distance_m=distance,
@@ -130,8 +147,8 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
         outside=np.zeros((n, N_SITES), dtype=np.float32),
         reference=natural[np.arange(n), serving].astype(np.float64),
         target_dbm=np.clip(rng.normal(-84.0, 9.0, n), -104.0, -58.0),
-        snr_db=rng.uniform(15.0, 30.0, n),
-        load=rng.uniform(0.0, rng.uniform(0.04, 0.2, (n, 1)), (n, N_CELLS)),
+        snr_db=rng.uniform(17.0, 32.0, n),
+        load=rng.uniform(0.0, rng.uniform(0.02, 0.12, (n, 1)), (n, N_CELLS)),
         offset_db=rng.uniform(2.0, 4.5, n),
         time_to_trigger_s=rng.choice([0.1, 0.16, 0.32, 0.64], size=n),
         jitter_db=rng.uniform(0.3, 2.0, n),
@@ -139,20 +156,28 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
     )
 
 
-def _section(rng: np.random.Generator, cause: IntArray) -> Array:
+def _section(rng: np.random.Generator, cause: IntArray) -> tuple[Array, Array]:
     """Where the trouble is: 2 to 10 s of the window, all of it in a few; to the end for a handover that comes late."""
     n = len(cause)
-    length = np.where(rng.random(n) < 0.12, 40.0, rng.uniform(2.0, 9.0, n))
+    length = np.where(rng.random(n) < 0.07, 40.0, rng.uniform(2.0, 9.0, n))
     begin = rng.uniform(-np.minimum(length, 10.0) + 2.0, 8.0)
     late = cause == CAUSES.index("C3")
     begin = np.where(length > 10.0, -20.0, np.where(late, rng.uniform(-1.0, 6.0, n), begin))
     length = np.where(late, 40.0, length)
     begin = np.where(late & (begin < -10.0), rng.uniform(-1.0, 6.0, n), begin)
-    return section(begin, length, rng.uniform(0.4, 2.0, n), TIME_S)
+    edge = rng.uniform(0.4, 2.0, n)
+    # Far enough away for a car to brake.
+    margin = 0.5 * edge + 2.0
+    return section(begin, length, edge, TIME_S), 1.0 - section(begin - margin, length + 2.0 * margin, edge, TIME_S)
 
 
 def _speeds(
-    rng: np.random.Generator, cause: IntArray, inside: Array, frequency_ghz: Array, difficulty: float
+    rng: np.random.Generator,
+    cause: IntArray,
+    inside: Array,
+    elsewhere: Array,
+    frequency_ghz: Array,
+    difficulty: float,
 ) -> tuple[Array, Array, Array]:
     """Actual and planned speed (n, t), and how old channel state is (n,), s.
 
@@ -160,20 +185,21 @@ def _speeds(
     but for a few that pass it away from the section, with a network that follows the channel closely enough.
     """
     n = len(cause)
-    top = SPEED_LIMIT_KM_H - 1.0 - rng.exponential(8.0 * (1.0 - difficulty) + 1.0, n)
+    ease = max(1.0 - difficulty / DEFAULT_DIFFICULTY, 0.0)
+    top = SPEED_LIMIT_KM_H - 1.0 - rng.exponential(8.0 * ease + 1.0, n)
     pace = np.where(rng.random(n) < 0.25, top, rng.uniform(0.0, 1.0, n) * top)
     wander = rng.uniform(0.2, 3.0, n)
     slow = np.clip(
         smooth(np.repeat(pace[:, None], N_STEPS, axis=1), rng, wander, 0.9), 0.0, np.maximum(top, 2.0)[:, None]
     )
-    fast = SPEED_LIMIT_KM_H + 2.0 + (1.0 - difficulty) * 3.0 + rng.gamma(2.0, 8.0, n)
+    fast = SPEED_LIMIT_KM_H + 2.0 + ease * 3.0 + rng.gamma(2.0, 8.0, n)
     fast = np.minimum(fast, 95.0)
     passes = cause == CAUSES.index("C7")
-    confounds = ~passes & (rng.random(n) < 0.4 * difficulty)
+    confounds = ~passes & (rng.random(n) < 0.1 * hardness(difficulty))
     fast = np.where(confounds, SPEED_LIMIT_KM_H + rng.uniform(1.0, 14.0, n), fast)
     # Half of those who are fast where it matters are nearly so all along.
     before = np.where(rng.random(n) < 0.5, rng.uniform(0.3, 1.0, n), 0.0)[:, None]
-    share = np.where(passes[:, None], inside + before * (1.0 - inside), 1.0 - inside) * (passes | confounds)[:, None]
+    share = np.where(passes[:, None], inside + before * (1.0 - inside), elsewhere) * (passes | confounds)[:, None]
     actual = limited(slow + (fast[:, None] - slow) * share + 0.0, STEP_S)
     planned = np.where(passes[:, None], np.minimum(actual, rng.uniform(5.0, 25.0, n)[:, None]), actual)
     doppler = fast / 3.6 * frequency_ghz / 0.299792458

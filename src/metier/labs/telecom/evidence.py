@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from metier.labs.telecom.draft import Draft
+from metier.labs.telecom.draft import Draft, hardness
 from metier.labs.telecom.drive import Run, at_samples, sampled
 from metier.labs.telecom.network import SITE_OF
 from metier.labs.telecom.parts import CAUSES
@@ -47,11 +47,12 @@ def evidence(draft: Draft, scenario: Scenario, mechanisms: Mechanisms, run: Run)
     serving = at_samples(run.serving)
     rsrp = at_samples(run.rsrp)
     own = np.take_along_axis(rsrp, serving[:, None, :], axis=1)[:, 0]
-    other = np.where(np.arange(rsrp.shape[1])[None, :, None] == serving[:, None, :], -200.0, rsrp - own[:, None, :])
+    other = rsrp - own[:, None, :]
+    np.put_along_axis(other, serving[:, None, :], np.float32(-200.0), axis=1)
     site = SITE_OF[serving]
-    elsewhere = SITE_OF[None, :, None] != site[:, None, :]
+    elsewhere = SITE_OF.astype(np.int8)[None, :, None] != site.astype(np.int8)[:, None, :]
     pci = np.take_along_axis(mechanisms.pci, serving, axis=1)
-    same = (mechanisms.pci[:, :, None] - pci[:, None, :]) % 30 == 0
+    same = (mechanisms.pci % 30).astype(np.int8)[:, :, None] == (pci % 30).astype(np.int8)[:, None, :]
     tilt = np.take_along_axis(scenario.tilt + mechanisms.steep - mechanisms.flat + mechanisms.raised, serving, axis=1)
     width = np.take_along_axis(scenario.width, serving, axis=1)
     below = np.take_along_axis(at_samples(scenario.depression), site[:, None, :], axis=1)[:, 0]
@@ -63,7 +64,7 @@ def evidence(draft: Draft, scenario: Scenario, mechanisms: Mechanisms, run: Run)
         beyond=(tilt - 0.5 * width - below) / width,
         overlaps=((other > -OVERLAP_DB) & elsewhere).sum(axis=1),
         better_db=other.max(axis=1),
-        collision_db=np.where(same, other, -200.0).max(axis=1),
+        collision_db=np.where(same, other, np.float32(-200.0)).max(axis=1),
         speed_km_h=at_samples(mechanisms.speed_km_h),
         n_rb=sampled(run.n_rb),
         handovers=(serving[:, 1:] != serving[:, :-1]).sum(axis=1),
@@ -89,7 +90,7 @@ def holds(found: Evidence, difficulty: float) -> BoolArray:
             share_of_low(found.distance_m > 1000.0, low) > 0.99,
             share_of_low(found.better_db > 1.5, low) >= 0.5,
             share_of_low(found.overlaps >= 2, low) >= 0.6,
-            found.handovers >= 3 - (difficulty > 0.25),
+            found.handovers >= 3 - (difficulty > 0.125),
             share_of_low(found.collision_db > -10.0, low) >= 0.6,
             share_of_low(found.speed_km_h > 40.5, low) > 0.99,
             blocks < 159.0,
@@ -104,15 +105,16 @@ def stays_away(found: Evidence, difficulty: float) -> BoolArray:
     count = np.maximum(low.sum(axis=1), 1)
     blocks = (found.n_rb * low).sum(axis=1) / count
     weak = (found.rsrp_dbm * low).sum(axis=1) / count < -91.0
-    ease = 1.0 - difficulty
+    hard = hardness(difficulty)
+    ease = max(1.0 - hard, 0.0)
     return np.stack(
         [
             ~weak | (share_of_low(found.beyond > 0.25, low) < 0.3),
             (found.distance_m < 1000.0 - 60.0 * ease).all(axis=1),
-            share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.2 + 0.6 * difficulty,
-            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.9 * difficulty,
-            found.handovers <= 1 + (difficulty >= 0.5),
-            share_of_low(found.collision_db > -10.5 - 3.0 * ease, low) <= 0.1 + 0.3 * difficulty,
+            share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.2 + 0.5 * hard,
+            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.6 * hard,
+            found.handovers <= 1 + (difficulty >= 0.25),
+            share_of_low(found.collision_db > -10.5 - 3.0 * ease, low) <= 0.1 + 0.2 * hard,
             share_of_low(found.speed_km_h > 40.4, low) < 0.01,
             blocks > 161.0,
         ],

@@ -27,8 +27,8 @@ def drives(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: 
     serving = at_samples(run.serving)
     rsrp = at_samples(run.rsrp)
     own = np.take_along_axis(rsrp, serving[:, None, :], axis=1)[:, 0]
-    error = rng.uniform(0.2, 0.4 + 2.0 * draft.difficulty, (n, 1))
-    pci, level = _neighbours(rng, mechanisms.pci, rsrp, serving, own, draft.difficulty)
+    error = rng.uniform(0.2, 0.4 + 2.0 * draft.hardness, (n, 1))
+    pci, level = _neighbours(rng, mechanisms.pci, rsrp, serving, own, draft.hardness)
     east = at_samples(draft.east_m) + rng.normal(0.0, 3.0, (n, 1)) + rng.normal(0.0, 1.0, (n, N_SAMPLES))
     north = at_samples(draft.north_m) + rng.normal(0.0, 3.0, (n, 1)) + rng.normal(0.0, 1.0, (n, N_SAMPLES))
     longitude, latitude = to_degrees(east, north, network.longitude[:, None], network.latitude[:, None])
@@ -58,24 +58,25 @@ def _decimals(values: Array) -> FloatArray:
 
 
 def _neighbours(
-    rng: np.random.Generator, pci: IntArray, rsrp: Array, serving: IntArray, own: Array, difficulty: float
+    rng: np.random.Generator, pci: IntArray, rsrp: Array, serving: IntArray, own: Array, hardness: float
 ) -> tuple[IntArray, FloatArray]:
     """The strongest cells heard beside the serving one, filtered over time: (n, samples, N_NEIGHBOURS) PCI and dBm."""
     n = len(rsrp)
-    noise = rng.uniform(0.3, 0.6 + 4.4 * difficulty, (n, 1, 1)).astype(np.float32)
+    noise = rng.uniform(0.3, 0.6 + 4.4 * hardness, (n, 1, 1)).astype(np.float32)
+    # Samples before cells: what follows is done a sample at a time, or sorts the cells of one.
+    rsrp = np.ascontiguousarray(rsrp.transpose(0, 2, 1))
     heard = rsrp + noise * rng.standard_normal(rsrp.shape, dtype=np.float32)
     # A filter as of layer 3 with a coefficient between 0 and 4 (TS 38.331 section 5.5.3.2), started at the first sample.
     keep = (1.0 - 0.5 ** (rng.integers(0, 5, (n, 1)) / 4.0)).astype(np.float32)
-    for t in range(1, heard.shape[2]):
-        heard[:, :, t] += keep * (heard[:, :, t - 1] - heard[:, :, t])
-    lost = rng.random(rsrp.shape, dtype=np.float32) < rng.uniform(0.0, 0.01 + 0.7 * difficulty, (n, 1, 1)) ** 2
-    depth = rng.uniform(14.0, 32.0, (n, 1, 1))
-    hidden = lost | (rsrp < own[:, None, :] - depth) | (rsrp < SENSITIVITY_DBM)
-    hidden |= np.arange(N_CELLS)[None, :, None] == serving[:, None, :]
-    heard[hidden] = -np.inf
-    order = np.argsort(-heard, axis=1, kind="stable")[:, :N_NEIGHBOURS]
-    level = np.take_along_axis(heard, order, axis=1).transpose(0, 2, 1).astype(np.float64)
-    cells = order.transpose(0, 2, 1)
+    for t in range(1, heard.shape[1]):
+        heard[:, t] += keep * (heard[:, t - 1] - heard[:, t])
+    lost = rng.random(rsrp.shape, dtype=np.float32) < rng.uniform(0.0, 0.01 + 0.6 * hardness, (n, 1, 1)) ** 2
+    depth = rng.uniform(14.0, 32.0, (n, 1, 1)).astype(np.float32)
+    hidden = lost | (rsrp < own[:, :, None] - depth) | (rsrp < SENSITIVITY_DBM)
+    np.put_along_axis(hidden, serving[:, :, None], True, axis=2)
+    np.copyto(heard, -np.inf, where=hidden)
+    cells = np.argsort(-heard, axis=2, kind="stable")[:, :, :N_NEIGHBOURS]
+    level = np.take_along_axis(heard, cells, axis=2).astype(np.float64)
     most = np.where(rng.random(n) < 0.7, N_NEIGHBOURS, rng.integers(2, N_NEIGHBOURS + 1, n))
     absent = ~np.isfinite(level) | (np.arange(N_NEIGHBOURS) >= most[:, None, None])
     found = np.take_along_axis(pci[:, None, :], cells, axis=2)
@@ -89,7 +90,7 @@ def cells(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: R
     served = np.zeros((n, N_CELLS), dtype=bool)
     np.put_along_axis(served, at_samples(run.serving), True, axis=1)
     listed = network.exists & (mechanisms.blocked[:, SITE_OF] < 60.0)
-    forgotten = rng.random((n, N_CELLS)) < np.where(rng.random((n, 1)) < 0.4, 0.3 * draft.difficulty, 0.0)
+    forgotten = rng.random((n, N_CELLS)) < np.where(rng.random((n, 1)) < 0.4, 0.3 * draft.hardness, 0.0)
     exists = (listed & ~forgotten) | served
     mechanical, digital = tilts(network, (mechanisms.steep - mechanisms.flat + mechanisms.raised).astype(np.float64))
     longitude, latitude = to_degrees(

@@ -29,7 +29,7 @@ class Scenario:
     vehicle as seen from the site. horizontal (n, c, t): loss of the horizontal pattern, dB. tilt, width (n, c)
     degrees; eirp
     (n, c) dBm a subcarrier; load (n, c) in [0, 1]; floor_dbm (n,): noise and the interference of cells beyond the table.
-    jitter (n, c, t): what filtering leaves of fast fading in a measurement, dB. rate_noise (n, t): a factor.
+    jitter (n, s, t): what filtering leaves of a site's fast fading in a measurement, dB. rate_noise (n, t): a factor.
     """
 
     gain: Array

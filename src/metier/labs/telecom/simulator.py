@@ -27,7 +27,7 @@ _BY_WORK = np.array([*LEVELS, *SERVICE, *(p for p in range(len(CAUSES)) if p not
 MIN_LOW = 2
 # Most windows are low in part; the shares of those kept that are low throughout, and of low samples that the counterfactual
 # must bring back, or leave low.
-_KEEP_ALL_LOW = 0.15
+_KEEP_ALL_LOW = 0.25
 # Between what a receiver loses and what stands beside the antenna.
 _RSRP_DBM = (-124.0, -48.0)
 RESTORED, NOT_RESTORED = 0.6, 0.34
