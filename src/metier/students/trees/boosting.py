@@ -84,6 +84,8 @@ def grow(x: Values, y: IntArray, x_tune: Values, y_tune: IntArray, n_classes: in
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     is_tuned = len(y_tune) > 0
+    # A column without any value breaks scikit-learn's binning; a constant one is never split on.
+    x = np.where(np.isnan(x).all(axis=0), 0.0, x)
     model = HistGradientBoostingClassifier(
         learning_rate=how.rate,
         max_iter=how.iterations,
