@@ -44,7 +44,7 @@ def isolate(rng: np.random.Generator, draft: Draft) -> None:
     best = site_levels(draft)
     own = SITE_OF[draft.serving]
     most = rng.uniform(2.0, 28.0, (n, 1))
-    gap = rng.uniform(6.0, 17.0, (n, 1))
+    gap = rng.uniform(7.0, 18.0, (n, 1))
     level = draft.natural[rows, draft.serving][:, None]
     draft.static[:] = np.maximum(rng.uniform(0.0, 1.0, (n, N_SITES)) * most, best - level + gap)
     draft.static[rows, own] = 0.0
@@ -157,14 +157,15 @@ def late_handover(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     site, cell = sites[:, 0], cells[:, 0]
     own = draft.natural[rows, draft.serving[rows]]
     lost = rng.uniform(0.0, 18.0, n)
-    above = draft.offset_db[rows] + rng.uniform(1.5, 11.0, n)
+    above = draft.offset_db[rows] + rng.uniform(2.5, 11.0, n)
     draft.static[rows] += lost[:, None]
     draft.static[rows, SITE_OF[draft.serving[rows]]] = 0.0
     draft.inside[rows, SITE_OF[draft.serving[rows]]] = lost
     draft.outside[rows, site] = np.maximum(above - lost, 0.0) + rng.uniform(8.0, 18.0, n)
     draft.reference[rows] = own - lost + above
     place(draft, rows, site, cell, draft.reference[rows])
-    draft.load[rows, cell] = rng.uniform(0.1, 0.5, n)
+    draft.load[rows, cell] = rng.uniform(0.15, 0.5, n)
+    draft.time_to_trigger_s[rows] = rng.choice([0.1, 0.16, 0.32], size=n)
     slow = rng.random(n) < 0.6
     marks["late_s"][rows] = np.where(slow, rng.choice([1.92, 2.56, 3.2, 4.48, 5.12], size=n), 0.0)
     marks["late_db"][rows] = np.where(
@@ -180,7 +181,7 @@ def overlap(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     own = draft.natural[rows, draft.serving[rows]]
     draft.offset_db[rows], draft.time_to_trigger_s[rows] = rng.uniform(4.0, 7.0, n), 0.64
     tilts = planned_tilt(draft.network)
-    three = rng.random(n) < 0.65
+    three = rng.random(n) < 0.8
     emerges = rng.random(n) < 0.85
     for rank in range(3):
         taken = np.flatnonzero(three) if rank == 2 else np.arange(n)
@@ -191,9 +192,9 @@ def overlap(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
         marks["raised"][at, cell], marks["louder"][at, cell] = up, louder
         marks["busier"][at, cell] = rng.uniform(0.3, 0.9, len(at))
         gain = louder + _loss(draft, at, cell, tilt) - _loss(draft, at, cell, tilt + up)
-        above = rng.uniform(-3.5, 1.0 + 2.5 * draft.hardness * (rank == 0), len(at))
+        above = rng.uniform(-2.5, 1.5 + 2.5 * draft.hardness * (rank == 0), len(at))
         place(draft, at, site, cell, own[taken] + above - gain)
-        draft.outside[at, site] = np.where(emerges[taken], rng.uniform(7.0, 18.0, len(at)), 0.0)
+        draft.outside[at, site] = np.where(emerges[taken], rng.uniform(9.0, 22.0, len(at)), 0.0)
 
 
 def ping_pong(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
@@ -207,8 +208,8 @@ def ping_pong(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     draft.outside[rows, site] = np.where(rng.random(n) < 0.4, rng.uniform(2.0, 9.0, n), 0.0)
     draft.load[rows] *= 0.25
     draft.offset_db[rows], draft.time_to_trigger_s[rows] = rng.uniform(3.5, 6.5, n), 0.64
-    draft.jitter_db[rows] = rng.uniform(1.0, 2.6, n)
-    marks["hasty_db"][rows] = rng.uniform(-0.5, 1.0, n) - draft.offset_db[rows]
+    draft.jitter_db[rows] = rng.uniform(1.5, 3.0, n)
+    marks["hasty_db"][rows] = rng.uniform(-0.5, 0.7, n) - draft.offset_db[rows]
     marks["hasty_s"][rows] = 0.1 - draft.time_to_trigger_s[rows]
 
 
@@ -237,7 +238,7 @@ def resource_blocks(rng: np.random.Generator, draft: Draft) -> tuple[Array, Arra
     whole = rng.choice([273.0, 273.0, 273.0, 245.0, 217.0], size=n)
     least = 163.0 + draft.ease * 20.0
     # A handover takes blocks too: a network in which they come often has some to spare.
-    spare = np.minimum(least + 40.0 * (draft.cause == CAUSES.index("C5")), whole - 8.0)
+    spare = np.minimum(least + 60.0 * (draft.cause == CAUSES.index("C5")), whole - 8.0)
     level = rng.uniform(spare, whole - 3.0)
     noise = np.repeat(rng.uniform(0.3, 7.0, n)[:, None], N_STEPS, axis=1) * rng.standard_normal((n, N_STEPS))
     planned = np.clip(level[:, None] + noise, least - 1.0, whole[:, None])

@@ -123,6 +123,7 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
     # The fields have done what they are for, and are large.
     network = replace(network, sight=network.sight[:, :0], shadow=network.shadow[:, :0])
     natural = _natural(network, gain, below, horizontal, inside)
+    quiet = np.isin(cause, [CAUSES.index("C7"), CAUSES.index("C8")])
     near = np.where(network.exists & (SITE_OF != FAR), natural, -np.inf)
     serving = np.argmax(near, axis=1)
     return Draft(
@@ -147,8 +148,8 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
         outside=np.zeros((n, N_SITES), dtype=np.float32),
         reference=natural[np.arange(n), serving].astype(np.float64),
         target_dbm=np.clip(rng.normal(-84.0, 9.0, n), -104.0, -58.0),
-        snr_db=rng.uniform(17.0, 32.0, n),
-        load=rng.uniform(0.0, rng.uniform(0.02, 0.12, (n, 1)), (n, N_CELLS)),
+        snr_db=rng.uniform(18.0, 32.0, n),
+        load=rng.uniform(0.0, rng.uniform(0.02, 0.12, (n, 1)), (n, N_CELLS)) * np.where(quiet, 0.5, 1.0)[:, None],
         offset_db=rng.uniform(2.0, 4.5, n),
         time_to_trigger_s=rng.choice([0.1, 0.16, 0.32, 0.64], size=n),
         jitter_db=rng.uniform(0.3, 2.0, n),

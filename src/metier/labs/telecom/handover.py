@@ -18,7 +18,7 @@ def strongest(rsrp: FloatArray) -> tuple[IntArray, FloatArray]:
     cell = np.zeros(level.shape, dtype=np.int64)
     for c in range(1, rsrp.shape[1]):
         stronger = rsrp[:, c] > level
-        cell[stronger] = c
+        np.copyto(cell, c, where=stronger)
         np.maximum(level, rsrp[:, c], out=level)
     return cell, level
 
@@ -58,6 +58,7 @@ def share_after(
     The interruption falls into the handover's own step. `recovery_s` is the time constant with which link adaptation, rank
     and beam are found again on the new cell.
     """
-    back = 1.0 - (1.0 - restart[:, None]) * np.exp(-since * (step_s / recovery_s[:, None]))
+    steps = since.astype(recovery_s.dtype)
+    back = 1.0 - (1.0 - restart[:, None]) * np.exp(-steps * (step_s / recovery_s[:, None]))
     cut = np.where(since == 0, 1.0 - np.minimum(interruption_s / step_s, 1.0)[:, None], 1.0)
     return np.where(since > 1000, 1.0, back * cut)

@@ -92,8 +92,8 @@ def networks(rng: np.random.Generator, k: int) -> Network:
     power, eirp, txrx, antenna = _power(rng, k)
     first = np.array(CORRELATION_LOS_M)[environment]
     second = np.array(CORRELATION_NLOS_M)[environment]
-    shadow = field_along_road(rng, k, N_SITES, N_ROAD, ROAD_STEP_M, 0.5 * (first + second))
-    sight = to_uniform(field_along_road(rng, k, N_SITES, N_ROAD, ROAD_STEP_M, np.full(k, 50.0)))
+    correlation = np.concatenate([0.5 * (first + second), np.full(k, 50.0)])
+    shadow, sight = np.split(field_along_road(rng, 2 * k, N_SITES, N_ROAD, ROAD_STEP_M, correlation), 2)
     return Network(
         longitude=rng.uniform(-120.0, 140.0, k),
         latitude=rng.uniform(-40.0, 55.0, k),
@@ -120,7 +120,7 @@ def networks(rng: np.random.Generator, k: int) -> Network:
         pci=_pcis(rng, k),
         txrx=txrx,
         antenna=antenna,
-        sight=sight,
+        sight=to_uniform(sight),
         shadow=shadow,
     )
 

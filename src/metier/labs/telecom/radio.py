@@ -45,7 +45,7 @@ def activity(load: Array, pci: IntArray, serving_pci: IntArray) -> Array:
     synchronised = (residue % SYNCHRONISATION)[:, :, None] == (own % SYNCHRONISATION)[:, None, :]
     active = synchronised * np.float32(SYNCHRONISATION_ACTIVITY)
     active += load[:, :, None]
-    active[collides] = 1.0
+    np.copyto(active, np.float32(1.0), where=collides)
     found: Array = active
     return found
 
