@@ -5,9 +5,10 @@
 
 A project in bench-results/projects/lm-sroie: `python -m metier.labs sroie`, then metier import, audit, curate, train,
 evaluate, calibrate, price and report, each a process of its own with the default settings, but for baking, which is done
-unasked, and preference tuning, which is off. Stopped and started again, it goes on where it was; --again begins anew. The generalist is that of lm_generalist.py with its settings, zero-shot; it is
-asked before `evaluate`, into bench-results/lm-answers.db, so that its time stands apart. Where its model file is not at
-hand, there is no generalist and no comparison. All figures come from the project's artefacts.
+unasked, and preference tuning, which is off. Stopped and started again, it goes on where it was; --again begins anew. The
+generalist is that of lm_generalist.py with its settings, zero-shot; it is asked before `evaluate`, into
+bench-results/lm-answers.db, so that its time stands apart. Where its model file is not at hand, there is no generalist and
+no comparison. All figures come from the project's artefacts.
 """
 
 from __future__ import annotations
