@@ -116,7 +116,8 @@ def stays_away(found: Evidence, difficulty: float) -> BoolArray:
             found.handovers <= 1 + (difficulty >= 0.25),
             share_of_low(found.collision_db > -10.5 - 3.0 * ease, low) <= 0.1 + 0.2 * hard,
             share_of_low(found.speed_km_h > 40.4, low) < 0.01,
-            blocks > 161.0,
+            # Fewer in the low samples alone may be: what the option speaks of is an average.
+            (blocks > 161.0) | (found.n_rb.mean(axis=1) > 168.0),
         ],
         axis=1,
     )

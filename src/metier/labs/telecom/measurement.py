@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from metier.labs.telecom import radio
 from metier.labs.telecom.draft import Draft
 from metier.labs.telecom.drive import Run, at_samples, sampled
 from metier.labs.telecom.geometry import to_degrees
@@ -33,7 +34,7 @@ def drives(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: 
     north = at_samples(draft.north_m) + rng.normal(0.0, 3.0, (n, 1)) + rng.normal(0.0, 1.0, (n, N_SAMPLES))
     longitude, latitude = to_degrees(east, north, network.longitude[:, None], network.latitude[:, None])
     sinr = (
-        at_samples(run.sinr_db)
+        _reported_sinr(rng, run, rsrp, own)
         + rng.normal(0.0, 1.2, (n, 1))
         + rng.uniform(0.3, 1.5, (n, 1)) * rng.standard_normal((n, N_SAMPLES))
     )
@@ -50,6 +51,18 @@ def drives(rng: np.random.Generator, draft: Draft, mechanisms: Mechanisms, run: 
         neighbour_rsrp_dbm=level,
         n_rb=_decimals(sampled(run.n_rb)),
     )
+
+
+def _reported_sinr(rng: np.random.Generator, run: Run, rsrp: Array, own: Array) -> Array:
+    """SS-SINR in dB: as data meets it, and lower where neighbours send their synchronisation blocks at the same time.
+
+    Blocks are sent whatever the load (TS 38.215, section 5.1.5), so that among equally strong cells the reported figure may
+    be near 0 dB while data fares well. How much of the blocks coincides is the network's own affair: none to all of it.
+    """
+    overlap = rng.uniform(0.0, 1.0, (len(own), 1)) * (rng.random((len(own), 1)) < 0.6)
+    others = np.maximum(radio.linear(rsrp - own[:, None, :]).sum(axis=1) - 1.0, 0.0)
+    found: Array = -radio.decibel(1.0 / radio.linear(at_samples(run.sinr_db)) + overlap * others)
+    return found
 
 
 def _decimals(values: Array) -> FloatArray:
