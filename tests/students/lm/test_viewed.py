@@ -110,3 +110,14 @@ def test_nothing_readable_is_nothing_asked(predictor: ViewedPredictor, writer: R
     assert writer.closed
     assert (predictor.classes_, predictor.n_cores) == (CLASSES, 1)
     assert "loaded and warm" in predictor.condition
+
+
+def test_labels_are_drawn_by_their_probabilities(predictor: ViewedPredictor) -> None:
+    plain, choices = READING, READING + "\nchoices: A = surge, B = calm"
+    draws = [predictor.sample([plain, choices, "hello"], seed) for seed in range(200)]
+    assert {one.labels[0] for one in draws} == set(CLASSES)
+    assert {one.labels[1] for one in draws} == {"A", "B"}
+    assert {one.failures for one in draws} == {(None, None, "unreadable")}
+    leaks = sum(one.labels[0] == "leak" for one in draws)
+    assert 95 <= leaks <= 145  # 120 are expected, with a standard deviation of 7
+    assert predictor.sample([plain], 3).labels.tolist() == predictor.sample([plain], 3).labels.tolist()

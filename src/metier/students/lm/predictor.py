@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,8 +87,17 @@ class LmPredictor:
 
     def predict(self, inputs: Sequence[str]) -> Answers:
         """Answer every input, in order."""
-        inputs = list(inputs)
-        written = self.asking.write(self.writer, inputs)
+        return self._answer(list(inputs))
+
+    def sample(self, inputs: Sequence[str], seed: int) -> Answers:
+        """An answer to every input, drawn as likely as the model finds it: labels by their probabilities, all else written
+        at a temperature of 0.7."""
+        if self.asking.kind is OutputKind.LABEL:
+            return drawn_labels(self._answer(list(inputs)), self.classes_, seed)
+        return self._answer(list(inputs), SECOND_TEMPERATURE, seed)
+
+    def _answer(self, inputs: list[str], temperature: float = 0.0, seed: int = 0) -> Answers:
+        written = self.asking.write(self.writer, inputs, temperature, seed)
         read = self.asking.read(written, inputs)
         foreign = self.foreignness.cross_entropies(inputs)
         probabilities = self._probabilities(written)
@@ -141,6 +150,23 @@ class LmPredictor:
             return np.empty((len(written), 0), dtype=np.float32)
         logits = label_logits(written, len(self.classes_))
         return self.score.probabilities(logits).astype(np.float32)
+
+
+def drawn_labels(
+    found: Answers, names: Sequence[str], seed: int, called: Callable[[int, str], str] = lambda _, name: name
+) -> Answers:
+    """The answers with labels drawn by their probabilities, whose columns are `names`; a failed answer stays as it is.
+
+    `called` says what the input at a place calls a class.
+    """
+    rng = np.random.default_rng(seed)
+    labels = found.labels.copy()
+    failures = found.failures or (None,) * len(labels)
+    for place, failure in enumerate(failures):
+        shares = found.probabilities[place].astype(np.float64)
+        if failure is None and (total := shares.sum()) > 0:
+            labels[place] = called(place, names[int(rng.choice(len(names), p=shares / total))])
+    return replace(found, labels=labels)
 
 
 def features_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from metier.metrics.generation import UNREADABLE
 from metier.progress import Progress
 from metier.students.base import Answers, LabelledTexts
 from metier.students.confidence import ScoreModel
-from metier.students.lm.predictor import LmPredictor
+from metier.students.lm.predictor import LmPredictor, drawn_labels
 from metier.students.viewing import UNREADABLE_OOD, label_of, offered, try_read, view_examples
 from metier.views import Reading, View
 
@@ -62,10 +63,24 @@ class ViewedPredictor:
 
     def predict(self, inputs: Sequence[str]) -> Answers:
         """Answer every input, in order."""
+        return self._answers(inputs, None)
+
+    def sample(self, inputs: Sequence[str], seed: int) -> Answers:
+        """As `LmPredictor.sample`, among the choices of each input."""
+        return self._answers(inputs, seed)
+
+    def _answers(self, inputs: Sequence[str], seed: int | None) -> Answers:
+        """Answers to every input, in order; drawn where there is a seed."""
         readings = [try_read(self.view, text) for text in inputs]
         asked = [place for place, reading in enumerate(readings) if self._can_answer(reading)]
         texts = [_text(reading, inputs[place]) for place in asked if (reading := readings[place]) is not None]
-        found = self._among_choices(self.inner.predict(texts), [readings[place] for place in asked])
+        asked_readings = [readings[place] for place in asked]
+        if seed is None or self.classes_:
+            found = self._among_choices(self.inner.predict(texts), asked_readings)
+        else:
+            found = self.inner.sample(texts, seed)
+        if seed is not None and self.classes_:
+            found = drawn_labels(found, self.classes_, seed, partial(_called, asked_readings))
         return _spread(found, asked, len(inputs))
 
     def stop(self) -> None:
@@ -99,6 +114,12 @@ class ViewedPredictor:
                 scores[place] = self.inner.score.score(float(found.probabilities[place][best]), found.ood_scores[place])
             labels[place] = label_of(reading, self.classes_[best])
         return replace(found, labels=labels, scores=scores, probabilities=probabilities)
+
+
+def _called(readings: Sequence[Reading | None], place: int, name: str) -> str:
+    """A class as the input at `place` calls it."""
+    reading = readings[place]
+    return name if reading is None else label_of(reading, name)
 
 
 def _spread(found: Answers, asked: Sequence[int], n: int) -> Answers:
