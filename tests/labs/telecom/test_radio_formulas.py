@@ -110,6 +110,10 @@ def test_handover_waits_for_offset_and_time_to_trigger() -> None:
     # Entered at step 3, held at 3, 4 and 5: one second; four decibels are not five.
     assert serving[0].tolist() == [0] * 5 + [1] * 5
     assert serving[1].tolist() == [0] * 10
+    # An offset below zero is no handover to the serving cell itself.
+    hasty, since_hasty = handover.serve(rsrp, np.array([-1.0, -1.0]), np.zeros(2), 0.5)
+    assert hasty[0].tolist() == [0] * 3 + [1] * 7
+    assert (since_hasty[0, :3] > 1000).all()
     assert since[0, 5:].tolist() == [0, 1, 2, 3, 4]
     share = handover.share_after(since, np.array([0.1, 0.1]), np.array([0.5, 0.5]), np.array([1.0, 1.0]), 0.5)
     assert share[0, 4] == 1.0

@@ -113,7 +113,7 @@ def steep_tilt(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     others = site_levels(draft)[rows] - (draft.reference[rows] - rng.uniform(2.0, 11.0, n))[:, None]
     others[np.arange(n), site] = 0.0
     draft.static[rows] = np.maximum(draft.static[rows], others)
-    draft.target_dbm[rows] = rng.uniform(-116.0, -94.0, n)
+    draft.target_dbm[rows] = rng.uniform(-115.0, -93.0, n)
     draft.snr_db[rows] = snr
 
 
@@ -157,7 +157,7 @@ def late_handover(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     site, cell = sites[:, 0], cells[:, 0]
     own = draft.natural[rows, draft.serving[rows]]
     lost = rng.uniform(0.0, 18.0, n)
-    above = draft.offset_db[rows] + rng.uniform(2.5, 11.0, n)
+    above = draft.offset_db[rows] + rng.uniform(3.0, 11.0, n)
     draft.static[rows] += lost[:, None]
     draft.static[rows, SITE_OF[draft.serving[rows]]] = 0.0
     draft.inside[rows, SITE_OF[draft.serving[rows]]] = lost
@@ -179,9 +179,9 @@ def overlap(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     n = len(rows)
     sites, cells = partners(draft, rows)
     own = draft.natural[rows, draft.serving[rows]]
-    draft.offset_db[rows], draft.time_to_trigger_s[rows] = rng.uniform(4.0, 7.0, n), 0.64
+    draft.offset_db[rows], draft.time_to_trigger_s[rows] = rng.uniform(3.5, 7.0, n), 0.64
     tilts = planned_tilt(draft.network)
-    three = rng.random(n) < 0.8
+    three = rng.random(n) < 0.85
     emerges = rng.random(n) < 0.85
     for rank in range(3):
         taken = np.flatnonzero(three) if rank == 2 else np.arange(n)
@@ -192,9 +192,9 @@ def overlap(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
         marks["raised"][at, cell], marks["louder"][at, cell] = up, louder
         marks["busier"][at, cell] = rng.uniform(0.3, 0.9, len(at))
         gain = louder + _loss(draft, at, cell, tilt) - _loss(draft, at, cell, tilt + up)
-        above = rng.uniform(-2.5, 1.5 + 2.5 * draft.hardness * (rank == 0), len(at))
+        above = rng.uniform(-2.0, 2.0 + 3.0 * draft.hardness * (rank == 0), len(at))
         place(draft, at, site, cell, own[taken] + above - gain)
-        draft.outside[at, site] = np.where(emerges[taken], rng.uniform(9.0, 22.0, len(at)), 0.0)
+        draft.outside[at, site] = np.where(emerges[taken], rng.uniform(11.0, 24.0, len(at)), 0.0)
 
 
 def ping_pong(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
@@ -205,10 +205,10 @@ def ping_pong(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     site, cell = sites[:, 0], cells[:, 0]
     own = draft.natural[rows, draft.serving[rows]]
     place(draft, rows, site, cell, own - rng.normal(0.0, 0.8, n))
-    draft.outside[rows, site] = np.where(rng.random(n) < 0.4, rng.uniform(2.0, 9.0, n), 0.0)
+    draft.outside[rows, site] = np.where(rng.random(n) < 0.85, rng.uniform(8.0, 17.0, n), 0.0)
     draft.load[rows] *= 0.25
     draft.offset_db[rows], draft.time_to_trigger_s[rows] = rng.uniform(3.5, 6.5, n), 0.64
-    draft.jitter_db[rows] = rng.uniform(1.5, 3.0, n)
+    draft.jitter_db[rows] = rng.uniform(1.5, 2.8, n)
     marks["hasty_db"][rows] = rng.uniform(-0.5, 0.7, n) - draft.offset_db[rows]
     marks["hasty_s"][rows] = 0.1 - draft.time_to_trigger_s[rows]
 
@@ -220,16 +220,16 @@ def collision(rng: np.random.Generator, draft: Draft, _: Marks) -> None:
     sites, cells = partners(draft, rows)
     site, cell = sites[:, 0], cells[:, 0]
     own = draft.natural[rows, draft.serving[rows]]
-    place(draft, rows, site, cell, own - rng.uniform(-1.0, 6.5, n))
+    place(draft, rows, site, cell, own - rng.uniform(-1.0, 6.5 + 1.5 * draft.hardness, n))
     draft.offset_db[rows] = rng.uniform(3.0, 6.5, n)
     draft.outside[rows, site] = np.where(rng.random(n) < 0.6, rng.uniform(2.0, 12.0, n), 0.0)
     draft.load[rows, cell] = rng.uniform(0.0, 0.06, n)
-    draft.pci[rows, cell] = same_residue(rng, draft.network.pci[rows, draft.serving[rows]])
+    draft.pci[rows, cell] = same_residue(rng, draft.network.pci[rows, draft.serving[rows]], (1, 17))
 
 
-def same_residue(rng: np.random.Generator, pci: IntArray) -> IntArray:
-    """Another PCI with the same remainder by 30."""
-    return pci % 30 + 30 * ((pci // 30 + rng.integers(1, 33, len(pci))) % 33)
+def same_residue(rng: np.random.Generator, pci: IntArray, apart: tuple[int, int]) -> IntArray:
+    """Another PCI with the same remainder by 30, from `apart[0]` to below `apart[1]` (1 to 33) times 30 further on."""
+    return pci % 30 + 30 * ((pci // 30 + rng.integers(*apart, len(pci))) % 33)
 
 
 def resource_blocks(rng: np.random.Generator, draft: Draft) -> tuple[Array, Array]:

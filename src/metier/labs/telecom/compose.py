@@ -86,16 +86,18 @@ def _calibrated(
 ) -> Scenario:
     """Give each user a link on which the drive without its cause would have run at a usual rate in the window's section.
 
-    The rate is drawn; receivers, schedulers and frame formats differ enough to make it (implementation loss 0.45 to 0.9 of
-    Shannon's bound, 0.55 to 0.8 of the symbols for downlink data), and where they do not, the window is as the
-    physics has it.
+    The rate is drawn, 700 to 1300 Mbit/s; receivers, schedulers and frame formats differ enough to make it (implementation
+    loss 0.45 to 0.9 of Shannon's bound, 0.55 to 0.8 of the symbols for downlink data), and where they do not, the window
+    is as the physics has it.
     """
     weight = sampled(draft.section) + np.float32(1e-3)
     weight /= weight.sum(axis=1, keepdims=True)
     rates = sampled(rate(scenario, planned, plan))
     # Between the mean and the least: most of the section shall be above the threshold.
     neutral = 0.8 * np.einsum("nt,nt->n", rates, weight) + 0.2 * np.where(weight > 0.01, rates, np.inf).min(axis=1)
-    wanted = rng.uniform(720.0, 1200.0, len(neutral)).astype(np.float32)
+    # What other users or interruptions take is a share: from too high a rate it would not go below the threshold.
+    shared = np.isin(draft.cause, [CAUSES.index("C5"), CAUSES.index("C8")])
+    wanted = rng.uniform(np.where(shared, 700.0, 800.0), np.where(shared, 1100.0, 1300.0)).astype(np.float32)
     factor = np.clip(wanted / np.maximum(neutral, 1.0), 0.5, 1.55)
     implementation = np.clip(_NEUTRAL_IMPLEMENTATION * factor, 0.45, 0.9)
     share = np.clip(_NEUTRAL_SHARE * factor * _NEUTRAL_IMPLEMENTATION / implementation, 0.55, 0.8)

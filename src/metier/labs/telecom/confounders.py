@@ -35,16 +35,20 @@ def _serving_level(draft: Draft) -> Array:
 
 
 def _crowd(rng: np.random.Generator, draft: Draft, arranged: npt.NDArray[np.int64], level: Array) -> None:
-    """In some windows one or two cells of other sites are about as strong as the serving one, but carry little."""
+    """In some windows one or two cells of other sites are about as strong as the serving one, but carry little.
+
+    Fewer where handovers come hastily: there every cell that is as strong would add to the handovers.
+    """
     strong = ~np.isin(draft.cause, [CAUSES.index("C1"), CAUSES.index("C2"), CAUSES.index("C4")])
-    rows = np.flatnonzero(strong & (rng.random(len(draft.cause)) < 0.45 * draft.hardness))
+    share = np.where(draft.cause == CAUSES.index("C5"), 0.3, 0.5)
+    rows = np.flatnonzero(strong & (rng.random(len(draft.cause)) < share * draft.hardness))
     sites, cells = partners(draft, rows)
     one = np.arange(len(rows))
     for further in range(2):
         which = arranged[rows] + further
-        at = one if further == 0 else one[rng.random(len(rows)) < 0.4]
+        at = one if further == 0 else one[rng.random(len(rows)) < 0.5]
         site, cell = sites[at, which[at]], cells[at, which[at]]
-        below = rng.uniform(-1.0, 9.0, len(at))
+        below = rng.uniform(-1.0, 8.0, len(at))
         place(draft, rows[at], site, cell, level[rows[at]] - below)
         draft.load[rows[at], cell] *= 0.4
 
@@ -59,5 +63,6 @@ def _weak_collisions(rng: np.random.Generator, draft: Draft, arranged: npt.NDArr
     gap = 11.5 + 4.0 * draft.ease + rng.exponential(4.0, len(rows))
     weak = draft.natural[rows, cell] - draft.static[rows, site]
     place(draft, rows, site, cell, np.minimum(weak, level[rows] - gap))
-    draft.network.pci[rows, cell] = same_residue(rng, draft.network.pci[rows, draft.serving[rows]])
+    # Never the code that C6 gives to another neighbour of the same cell.
+    draft.network.pci[rows, cell] = same_residue(rng, draft.network.pci[rows, draft.serving[rows]], (17, 33))
     draft.pci[rows, cell] = draft.network.pci[rows, cell]

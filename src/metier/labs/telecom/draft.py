@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from metier.labs.telecom.network import (
     N_CELLS,
     N_ROAD,
     N_SITES,
-    ROAD_HALF_M,
+    ROAD_BEGIN_M,
     ROAD_STEP_M,
     SECTORS,
     SITE_OF,
@@ -120,8 +120,6 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
     horizontal = horizontal_loss(off)
     sight, shadow = _fields(network, arc)
     gain = path_gain(network.environment, distance, height, network.frequency_ghz.astype(np.float32), sight, shadow)
-    # The fields have done what they are for, and are large.
-    network = replace(network, sight=network.sight[:, :0], shadow=network.shadow[:, :0])
     natural = _natural(network, gain, below, horizontal, inside)
     quiet = np.isin(cause, [CAUSES.index("C7"), CAUSES.index("C8")])
     near = np.where(network.exists & (SITE_OF != FAR), natural, -np.inf)
@@ -147,7 +145,7 @@ def draft(rng: np.random.Generator, network: Network, cause: IntArray, difficult
         inside=np.zeros((n, N_SITES), dtype=np.float32),
         outside=np.zeros((n, N_SITES), dtype=np.float32),
         reference=natural[np.arange(n), serving].astype(np.float64),
-        target_dbm=np.clip(rng.normal(-84.0, 9.0, n), -104.0, -58.0),
+        target_dbm=np.clip(rng.normal(-86.0, 9.0, n), -106.0, -58.0),
         snr_db=rng.uniform(18.0, 32.0, n),
         load=rng.uniform(0.0, rng.uniform(0.02, 0.12, (n, 1)), (n, N_CELLS)) * np.where(quiet, 0.5, 1.0)[:, None],
         offset_db=rng.uniform(2.0, 4.5, n),
@@ -196,10 +194,10 @@ def _speeds(
     fast = SPEED_LIMIT_KM_H + 2.0 + ease * 3.0 + rng.gamma(2.0, 8.0, n)
     fast = np.minimum(fast, 95.0)
     passes = cause == CAUSES.index("C7")
-    confounds = ~passes & (rng.random(n) < 0.1 * hardness(difficulty))
+    confounds = ~passes & (rng.random(n) < 0.15 * hardness(difficulty))
     fast = np.where(confounds, SPEED_LIMIT_KM_H + rng.uniform(1.0, 14.0, n), fast)
-    # Half of those who are fast where it matters are nearly so all along.
-    before = np.where(rng.random(n) < 0.5, rng.uniform(0.3, 1.0, n), 0.0)[:, None]
+    # Two in five of those who are fast where it matters are nearly so all along.
+    before = np.where(rng.random(n) < 0.4, rng.uniform(0.3, 1.0, n), 0.0)[:, None]
     share = np.where(passes[:, None], inside + before * (1.0 - inside), elsewhere) * (passes | confounds)[:, None]
     actual = limited(slow + (fast[:, None] - slow) * share + 0.0, STEP_S)
     planned = np.where(passes[:, None], np.minimum(actual, rng.uniform(5.0, 25.0, n)[:, None]), actual)
@@ -212,10 +210,10 @@ def _speeds(
 
 def _fields(network: Network, arc_m: Array) -> tuple[Array, Array]:
     """The fields of sight and shadow at these places on the road, (n, s, t)."""
-    place = np.clip((arc_m + ROAD_HALF_M) / ROAD_STEP_M, 0.0, N_ROAD - 1.001).astype(np.float32)
+    place = np.clip((arc_m - ROAD_BEGIN_M) / ROAD_STEP_M, 0.0, N_ROAD - 1.001).astype(np.float32)
     left = place.astype(np.int64)
     weight = (place - left).astype(np.float32)[:, :, None]
-    at = np.arange(len(arc_m))[:, None] * N_ROAD + left
+    at = network.road[:, None] * N_ROAD + left
     out = []
     for field in (network.sight, network.shadow):
         flat = field.reshape(-1, N_SITES)

@@ -112,7 +112,7 @@ def stays_away(found: Evidence, difficulty: float) -> BoolArray:
             ~weak | (share_of_low(found.beyond > 0.25, low) < 0.3),
             (found.distance_m < 1000.0 - 60.0 * ease).all(axis=1),
             share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.2 + 0.5 * hard,
-            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.6 * hard,
+            share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.7 * hard,
             found.handovers <= 1 + (difficulty >= 0.25),
             share_of_low(found.collision_db > -10.5 - 3.0 * ease, low) <= 0.1 + 0.2 * hard,
             share_of_low(found.speed_km_h > 40.4, low) < 0.01,

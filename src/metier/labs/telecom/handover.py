@@ -40,7 +40,8 @@ def serve(
     since = np.empty((n, n_steps), dtype=np.int64)
     now, held, age = best[:, 0].copy(), np.zeros(n, dtype=np.int64), np.full(n, 10_000, dtype=np.int64)
     for t in range(n_steps):
-        entered = level[:, t] > rsrp[rows, now, t] + offset_db
+        # With a negative offset the serving cell would pass it, too: a handover is to another cell.
+        entered = (level[:, t] > rsrp[rows, now, t] + offset_db) & (best[:, t] != now)
         held = np.where(entered, held + 1, 0)
         goes = held >= needed
         now = np.where(goes, best[:, t], now)

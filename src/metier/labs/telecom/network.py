@@ -32,8 +32,9 @@ SECTORS = 3
 N_CELLS = N_SITES * SECTORS
 SITE_OF = np.repeat(np.arange(N_SITES), SECTORS)
 ROAD_STEP_M = 10.0
-ROAD_HALF_M = 700.0
-N_ROAD = int(2 * ROAD_HALF_M / ROAD_STEP_M) + 1
+# The part of the road that a drive can reach: it begins up to 300 m from the origin and goes at most 12 s at 95 km/h.
+ROAD_BEGIN_M, ROAD_END_M = -310.0, 630.0
+N_ROAD = int((ROAD_END_M - ROAD_BEGIN_M) / ROAD_STEP_M) + 1
 _N_RB_REFERENCE = 273
 
 
@@ -42,8 +43,8 @@ class Network:
     """k networks, sites s = N_SITES, cells c = N_CELLS (cell i is a sector of site SITE_OF[i]).
 
     Positions in metres east and north of the drive's origin, (k, s); azimuths, tilts and powers (k, c). `eirp_dbm` is what
-    one subcarrier radiates in the main lobe when the table's power is `power_dbm`. `sight` and `shadow` (k, N_ROAD, s) are
-    fields along the road, ROAD_STEP_M apart.
+    one subcarrier radiates in the main lobe when the table's power is `power_dbm`. `sight` and `shadow` (r, N_ROAD, s) are
+    fields along roads, ROAD_STEP_M apart from ROAD_BEGIN_M on, and `road` (k,) says which of them is each network's own.
     """
 
     longitude: FloatArray
@@ -71,12 +72,15 @@ class Network:
     pci: IntArray
     txrx: IntArray
     antenna: IntArray
+    road: IntArray
     sight: npt.NDArray[np.float32]
     shadow: npt.NDArray[np.float32]
 
     def take(self, index: IntArray) -> Network:
-        """These networks, one a window."""
-        return Network(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+        """These networks, one a window; the fields, which are large, stay where they are."""
+        kept = {name: getattr(self, name) for name in ("sight", "shadow")}
+        some = {field.name: getattr(self, field.name)[index] for field in fields(self) if field.name not in kept}
+        return Network(**some, **kept)
 
 
 def networks(rng: np.random.Generator, k: int) -> Network:
@@ -120,6 +124,7 @@ def networks(rng: np.random.Generator, k: int) -> Network:
         pci=_pcis(rng, k),
         txrx=txrx,
         antenna=antenna,
+        road=np.arange(k),
         sight=to_uniform(sight),
         shadow=shadow,
     )

@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 STEP_S = 0.5
-WARM_STEPS = 4
+WARM_STEPS = 2
 STEPS_A_SAMPLE = 2
 
 

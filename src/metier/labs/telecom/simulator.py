@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
 
-_CANDIDATES = 1024
+_CANDIDATES = 1536
 # Causes in such an order that those whose physics takes the same path lie together.
 _BY_WORK = np.array([*LEVELS, *SERVICE, *(p for p in range(len(CAUSES)) if p not in LEVELS + SERVICE)])
 MIN_LOW = 2
