@@ -75,7 +75,7 @@ def _neighbours(
 ) -> tuple[IntArray, FloatArray]:
     """The strongest cells heard beside the serving one, filtered over time: (n, samples, N_NEIGHBOURS) PCI and dBm."""
     n = len(rsrp)
-    noise = rng.uniform(0.3, 0.6 + 5.0 * hardness, (n, 1, 1)).astype(np.float32)
+    noise = rng.uniform(0.3, 0.6 + 5.5 * hardness, (n, 1, 1)).astype(np.float32)
     # Samples before cells: what follows is done a sample at a time, or sorts the cells of one.
     rsrp = np.ascontiguousarray(rsrp.transpose(0, 2, 1))
     heard = rsrp + noise * rng.standard_normal(rsrp.shape, dtype=np.float32)
@@ -91,7 +91,7 @@ def _neighbours(
     cells = np.argsort(-heard, axis=2, kind="stable")[:, :, :N_NEIGHBOURS]
     level = np.take_along_axis(heard, cells, axis=2).astype(np.float64)
     # How many the equipment lists: five in most networks, but a scanner set otherwise lists fewer.
-    most = np.where(rng.random(n) < 0.9 - 0.3 * hardness, N_NEIGHBOURS, rng.integers(2, N_NEIGHBOURS + 1, n))
+    most = np.where(rng.random(n) < 0.9 - 0.4 * hardness, N_NEIGHBOURS, rng.integers(1, N_NEIGHBOURS + 1, n))
     absent = ~np.isfinite(level) | (np.arange(N_NEIGHBOURS) >= most[:, None, None])
     found = np.take_along_axis(pci[:, None, :], cells, axis=2)
     return np.where(absent, -1, found), np.where(absent, np.nan, _decimals(level))

@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating]
 
-_CANDIDATES = 1536
+_CANDIDATES = 1024
 # Causes in such an order that those whose physics takes the same path lie together.
 _BY_WORK = np.array([*LEVELS, *SERVICE, *(p for p in range(len(CAUSES)) if p not in LEVELS + SERVICE)])
 MIN_LOW = 2
@@ -43,11 +43,10 @@ def simulate(
 ) -> Windows:
     """n windows of N_SAMPLES seconds in which throughput falls below 600 Mbit/s, with the cause of each.
 
-    difficulty in [0, 1]: how near other causes come to their thresholds, how often one passes its threshold away
-    from the low
-    samples (in 12% times `difficulty` for speed and as much for resource blocks), and how clear the own cause is. `causes`:
-    the eight shares, equal ones by default. `per_cluster`: about how many windows share a drive (road, sites, shadowing,
-    PCI plan). The same arguments give the same windows. Raises ValueError where an argument is out of its range.
+    difficulty in [0, 1]: how near other causes come to their thresholds, how often one passes its threshold away from the
+    low samples, how much else there is that looks like another cause, and how noisy what is measured is. `causes`: the eight
+    shares, equal ones by default. `per_cluster`: about how many windows share a drive (road, sites, shadowing, PCI plan).
+    The same arguments give the same windows. Raises ValueError where an argument is out of its range.
     """
     if n < 1 or per_cluster < 1 or not 0.0 <= difficulty <= 1.0:
         raise ValueError(
