@@ -44,7 +44,7 @@ def simulate(
     """n windows of N_SAMPLES seconds in which throughput falls below 600 Mbit/s, with the cause of each.
 
     difficulty in [0, 1]: how near other causes come to their thresholds, how often one passes its threshold away from the
-    low samples, how much else there is that looks like another cause, and how noisy what is measured is. `causes`: the eight
+    low samples, how much else there is that looks like another cause, and how noisy measurements are. `causes`: the eight
     shares, equal ones by default. `per_cluster`: about how many windows share a drive (road, sites, shadowing, PCI plan).
     The same arguments give the same windows. Raises ValueError where an argument is out of its range.
     """
