@@ -129,7 +129,7 @@ def overshoot(rng: np.random.Generator, draft: Draft, marks: Marks) -> None:
     cell = np.full(n, FAR * SECTORS)
     draft.network.exists[rows, cell] = True
     tilt = planned_tilt(draft.network)[rows, cell]
-    down = np.round(_depression(draft, rows, np.full(n, FAR)) + rng.uniform(0.0, 2.5, n))
+    down = np.round(_depression(draft, rows, np.full(n, FAR)) + rng.uniform(0.0, 2.5 + 4.5 * (rng.random(n) < 0.3), n))
     marks["flat"][rows, cell] = np.maximum(tilt - down, 0.0)
     marks["boost"][rows, cell] = np.round(rng.uniform(0.0, 5.0, n), 1)
     gain = _loss(draft, rows, cell, tilt) - _loss(draft, rows, cell, tilt - marks["flat"][rows, cell])
