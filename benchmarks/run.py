@@ -96,6 +96,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "telecom-trees": Benchmark(
         "Trees on simulated drive tests, the view included", "telecom_trees.py", quick=("--quick",)
     ),
+    "telecom-transfer": Benchmark(
+        "Trees trained on simulated drive tests, on windows by another hand", "telecom_transfer.py", quick=("--quick",)
+    ),
     "gateway-overhead": Benchmark(
         "Gateway: what it adds to a call, beside LiteLLM's proxy", "gateway/overhead.py", quick=("--quick",)
     ),

@@ -51,6 +51,9 @@ class Style:
     dropout: float = 0.05
     n_mild: tuple[int, int] = (0, 1)
     fast_after: bool = False
+    # In rows that are slow for another cause: resource blocks (labels then go by averages), one row above 40 km/h.
+    other_rb: Range | None = None
+    one_fast: bool = False
     # What is written into it.
     everywhere: bool = False
     sinr_tells: bool = True
@@ -61,6 +64,7 @@ class Style:
     by_beam: bool = True
     far_km: Range = (1.1, 2.5)
     far_dbm: Range = (-108, -90)
+    flat_far: bool = True
     taken_over: bool = False
     better_db: Range = (4, 12)
     better: tuple[str, ...] = ("never", "after")
@@ -72,7 +76,7 @@ class Style:
     few_rb: Range = (70, 150)
 
 
-# The first half was looked at while the features were mended, the other half was not.
+# The first were looked at while the simulator was mended, the others were not.
 OPEN = (
     Style("by the book"),
     Style(
@@ -137,6 +141,40 @@ OPEN = (
         far_km=(1.3, 4.0),
         fast_after=True,
         power_dbm=46.0,
+    ),
+    Style(
+        "neither level nor quality tells",
+        region=(103.8, 1.3),
+        sinr_tells=False,
+        sinr_db=(5, 20),
+        serve_dbm=(-95, -72),
+        weak_dbm=(-95, -74),
+        far_dbm=(-95, -74),
+        n_mild=(0, 2),
+    ),
+    Style(
+        "averages over the window",
+        region=(-0.1, 51.5),
+        everywhere=True,
+        whole=0.0,
+        low_rows=(2, 4),
+        n_rb=(225, 262),
+        other_rb=(90, 150),
+        one_fast=True,
+    ),
+    Style(
+        "far without a flat tilt, twins far below",
+        region=(18.4, -33.9),
+        tilt_deg=(5, 11),
+        steep_deg=(16, 30),
+        flat_far=False,
+        weak_dbm=(-100, -82),
+        far_dbm=(-104, -84),
+        overlap_db=(2, 7),
+        twin_db=(5, 11),
+        gap_db=(13, 30),
+        sinr_tells=False,
+        n_heard=(2, 5),
     ),
 )
 SEALED = (
@@ -222,6 +260,18 @@ SEALED = (
         fast_after=True,
         n_mild=(1, 3),
     ),
+    Style(
+        "slow rows with few blocks",
+        region=(126.9, 37.5),
+        everywhere=True,
+        whole=0.1,
+        low_rows=(3, 5),
+        n_rb=(215, 260),
+        other_rb=(115, 158),
+        one_fast=True,
+        far_km=(1.06, 1.8),
+        few_rb=(60, 140),
+    ),
 )
 
 
@@ -262,14 +312,16 @@ class Scene:
         """The rows the cause is written into."""
         return np.ones(N_SAMPLES, dtype=bool) if self.style.everywhere else self.low
 
-    def neighbour(self, *, elsewhere: bool = False) -> int:
-        """A cell that is not the first one, of another site if asked, heard from now on and in the table."""
+    def neighbour(self, *, elsewhere: bool = False, near: bool = False) -> int:
+        """A cell that is not the first one, of another site or within 1 km if asked, heard from now on and in the table."""
         others = np.flatnonzero((np.arange(len(self.site)) > 0) & (~np.array([elsewhere]) | (self.site > 0)))
         free = [cell for cell in others if cell not in self.kept]
         cell = int(self.rng.choice(free or others))
         self.kept.add(cell)
         if np.isnan(self.gap_db[:, cell]).all():
             self.gap_db[:, cell] = self.draw(self.style.gap_db) + self.rng.normal(0, 1, N_SAMPLES)
+        if near and np.hypot(*(away := self.site_km[self.site[cell]] - self.middle_km)) > 0.9:
+            self.site_km[self.site[cell]] = self.middle_km + away * (self.draw((0.2, 0.9)) / np.hypot(*away))
         return cell
 
     def spoil_sinr(self) -> None:
@@ -292,6 +344,10 @@ def _window(rng: np.random.Generator, style: Style, cause: str) -> tuple[dict[st
     scene = _ordinary(rng, style, cause)
     _add_mild(scene, cause)
     _WRITTEN[cause](scene)
+    if style.other_rb is not None and cause != "C8":
+        scene.n_rb = np.where(scene.low, scene.draw(style.other_rb) + rng.normal(0, 5, N_SAMPLES), scene.n_rb)
+    if style.one_fast and cause != "C7":
+        scene.speed_km_h[rng.choice(np.flatnonzero(scene.low))] = scene.draw((41, 48))
     if style.fast_after and cause != "C7" and scene.low.any() and not scene.low.all():
         after = np.arange(N_SAMPLES) > np.flatnonzero(scene.low).max()
         scene.speed_km_h = np.where(after, scene.draw((42, 60)), scene.speed_km_h)
@@ -377,11 +433,12 @@ def _steep(scene: Scene) -> None:
 
 def _far(scene: Scene) -> None:
     """C2: the first cell is beyond 1 km, with little tilt; in some styles it serves in the slow rows only."""
-    scene.mechanical[0], scene.digital[0] = 0, scene.whole((0, 5))
+    if scene.style.flat_far:
+        scene.mechanical[0], scene.digital[0] = 0, scene.whole((0, 5))
     _lower(scene, scene.style.far_dbm)
     scene.spoil_sinr()
     if scene.style.taken_over and not scene.low.all():
-        near = scene.neighbour(elsewhere=True)
+        near = scene.neighbour(elsewhere=True, near=True)
         _hand_over(scene, ~scene.low, near)
         scene.gap_db[scene.low, near] = scene.draw((3, 10))
         scene.serve_dbm = np.where(scene.low, scene.serve_dbm, scene.draw(scene.style.serve_dbm))
@@ -390,7 +447,7 @@ def _far(scene: Scene) -> None:
 def _better(scene: Scene) -> None:
     """C3: a neighbour is stronger while the first cell serves; before or afterwards it may serve, and well."""
     style = scene.style
-    best = scene.neighbour()
+    best = scene.neighbour(near=True)
     how = str(scene.rng.choice(style.better))
     length = int(scene.low.sum())
     if length == N_SAMPLES and how != "never":
@@ -423,7 +480,7 @@ def _overlap(scene: Scene) -> None:
 
 def _handovers(scene: Scene) -> None:
     """C5: the serving cell changes again and again between two or three, and rows around the changes are slow."""
-    ring = [0, *(scene.neighbour() for _ in range(scene.whole((1, 2))))]
+    ring = [0, *(scene.neighbour(near=True) for _ in range(scene.whole((1, 2))))]
     n_changes = scene.whole(scene.style.n_changes)
     changes = np.sort(scene.rng.choice(np.arange(1, N_SAMPLES), n_changes, replace=False))
     turn = np.searchsorted(changes, np.arange(N_SAMPLES), side="right")
@@ -480,7 +537,7 @@ def _brisk(scene: Scene) -> None:
 
 
 def _lean(scene: Scene) -> None:
-    scene.n_rb = np.where(scene.low, scene.draw((165, 180)), scene.n_rb)
+    scene.n_rb = np.where(scene.low, scene.draw((165, 180)) + scene.rng.normal(0, 1.5, N_SAMPLES), scene.n_rb)
 
 
 def _distant(scene: Scene) -> None:
@@ -492,7 +549,7 @@ def _distant(scene: Scene) -> None:
 
 
 def _one_handover(scene: Scene) -> None:
-    cell = scene.neighbour()
+    cell = scene.neighbour(near=True)
     _hand_over(scene, np.arange(N_SAMPLES) >= scene.whole((1, N_SAMPLES - 1)), cell)
 
 
