@@ -8,7 +8,8 @@ nobody knows of the real windows (how large, in which rows, how many neighbours 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from metier.labs.telecom.parts import CAUSES, DEFAULT_TILT, N_NEIGHBOURS, N_SAMPLES, Cells, Drives, Windows
 
 FloatArray = npt.NDArray[np.float64]
+Group = TypeVar("Group", Drives, Cells)
 Range = tuple[float, float]
 
 _KM_PER_DEGREE = 111.195
@@ -340,7 +342,7 @@ def windows(n: int, seed: int, style: Style) -> Windows:
     return Windows(_joined(Drives, drives), _joined(Cells, cells), causes.astype(np.int64), np.arange(n))
 
 
-def _window(rng: np.random.Generator, style: Style, cause: str) -> tuple[dict[str, object], dict[str, object]]:
+def _window(rng: np.random.Generator, style: Style, cause: str) -> tuple[dict[str, Any], dict[str, Any]]:
     scene = _ordinary(rng, style, cause)
     _add_mild(scene, cause)
     _WRITTEN[cause](scene)
@@ -590,7 +592,7 @@ def _make_twin(scene: Scene, cell: int) -> None:
     scene.pci[cell] = scene.pci[0] % 30 + 30 * int(scene.rng.choice(blocks))
 
 
-def _rows(scene: Scene) -> dict[str, object]:
+def _rows(scene: Scene) -> dict[str, Any]:
     rng, style, rows = scene.rng, scene.style, np.arange(N_SAMPLES)
     level = scene.serve_dbm[:, None] - scene.gap_db
     level[:, 1:][rng.random((N_SAMPLES, level.shape[1] - 1)) < style.dropout] = np.nan
@@ -622,7 +624,7 @@ def _rows(scene: Scene) -> dict[str, object]:
     }
 
 
-def _table(scene: Scene) -> dict[str, object]:
+def _table(scene: Scene) -> dict[str, Any]:
     rng = scene.rng
     n_cells = len(scene.site)
     needed = np.isin(np.arange(n_cells), [*scene.serving, *scene.kept])
@@ -657,19 +659,17 @@ def _degrees(km: FloatArray, region: tuple[float, float]) -> tuple[FloatArray, F
     )
 
 
-def _padded(values: npt.NDArray[np.generic], by: float) -> npt.NDArray[np.generic]:
+def _padded(values: npt.NDArray[Any], by: float) -> npt.NDArray[Any]:
     return np.pad(values, ((0, 0), (0, N_NEIGHBOURS - values.shape[1])), constant_values=by)
 
 
-def _joined(kind: type[Drives] | type[Cells], parts: tuple[dict[str, object], ...]):  # type: ignore[no-untyped-def]
+def _joined(kind: type[Group], parts: tuple[dict[str, Any], ...]) -> Group:
     """The windows' dicts as one of the lab's dataclasses; tables of unequal length are padded."""
-    names = kind.__dataclass_fields__
-    most = max((np.size(part["exists"]) for part in parts), default=0) if kind is Cells else 0
+    tables = kind is Cells
+    most = max((len(part["exists"]) for part in parts), default=0) if tables else 0
 
-    def column(name: str) -> npt.NDArray[np.generic]:
+    def column(name: str) -> npt.NDArray[Any]:
         values = [np.asarray(part[name]) for part in parts]
-        if kind is Cells:
-            values = [np.pad(value, (0, most - len(value))) for value in values]
-        return np.stack(values)
+        return np.stack([np.pad(value, (0, most - len(value))) for value in values] if tables else values)
 
-    return kind(**{name: column(name) for name in names})
+    return kind(**{one.name: column(one.name) for one in fields(kind)})
