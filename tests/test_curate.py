@@ -121,6 +121,20 @@ def test_json_answers_and_spellings_become_one_label_and_the_form_is_remembered(
     assert dataset.examples["recorded"].to_list() == dataset.examples["output"].to_list()
 
 
+def test_what_was_reasoned_before_a_box_stays_beside_the_label():
+    calls = topic_calls()
+    for call in calls[:-1]:
+        call["response"] = f"It is about {call['input']}.\n\\boxed{{{call['response']}}}"
+    calls[0] |= {"correction": "login", "feedback": "wrong"}
+    dataset = run(calls)
+    assert dataset.classes == ("billing", "login", "shipping")
+    found = {row["input"]: row["rationale"] for row in dataset.examples.to_dicts()}
+    # The label that a person put in the answer's place was reasoned for by nobody.
+    assert found.pop(calls[0]["input"]) is None
+    assert found.pop(calls[-1]["input"]) is None
+    assert all(said == f"It is about {text}." for text, said in found.items())
+
+
 def test_unusable_outputs_are_removed_with_reasons():
     calls = topic_calls()
     calls += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -117,3 +118,12 @@ def test_a_label_task_is_trained_as_before(tmp_path: Path) -> None:
     assert (specialist.card.kind, specialist.card.language_model) == (OutputKind.LABEL, None)
     assert specialist.card.tune_accuracy.value == 1.0
     assert not math.isnan(specialist.card.tune_accuracy.low)
+
+
+def test_rationales_go_with_their_examples() -> None:
+    plain = dataset(OutputKind.LABEL, ["a", "b"])
+    assert labelled(plain, "train").rationales is None
+    reasoned = plain.examples.with_columns(rationale=pl.Series(["since", None], dtype=pl.String))
+    assert labelled(replace(plain, examples=reasoned), "train").rationales == ("since", None)
+    older = plain.examples.drop("rationale")
+    assert labelled(replace(plain, examples=older), "train").rationales is None

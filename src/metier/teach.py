@@ -171,7 +171,7 @@ def _extended(
     earlier = dataset.removed.filter(~pl.col("id").is_in(settled))
     return replace(
         dataset,
-        examples=pl.concat([dataset.examples, pl.DataFrame(rows, schema=EXAMPLE_SCHEMA)]),
+        examples=pl.concat([dataset.examples, pl.DataFrame(rows, schema=EXAMPLE_SCHEMA)], how="diagonal"),
         removed=pl.concat([earlier, removed]),
         notes=(*dataset.notes, *notes),
     )

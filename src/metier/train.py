@@ -275,7 +275,14 @@ def labelled(dataset: Dataset, split: Split) -> LabelledTexts:
             f"{blank:,} of {frame.height:,} examples in the {split} split of '{dataset.task_name}' have an empty output; "
             "curate the task again, or mend the records they come from"
         )
-    return LabelledTexts(tuple(frame["input"]), tuple(frame["output"]), tuple(frame["group"]))
+    return LabelledTexts(tuple(frame["input"]), tuple(frame["output"]), tuple(frame["group"]), _rationales(frame))
+
+
+def _rationales(frame: pl.DataFrame) -> tuple[str | None, ...] | None:
+    """What was reasoned before each label; None where nothing was, or the dataset is older than the column."""
+    if "rationale" not in frame.columns or frame["rationale"].is_null().all():
+        return None
+    return tuple(frame["rationale"])
 
 
 def _card(dataset: Dataset, summary: FitSummary) -> Card:

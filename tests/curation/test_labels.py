@@ -35,6 +35,12 @@ def test_reads_the_label_in_every_form(text, label, key):
     assert (answer.label, answer.key, answer.reason) == (label, key, None)
 
 
+def test_keeps_what_was_reasoned_before_the_box():
+    assert read_answer(" An invoice,\nnot a login. \\boxed{billing}", 100).rationale == "An invoice,\nnot a login."
+    assert read_answer("\\boxed{billing}", 100).rationale is None
+    assert read_answer("billing", 100).rationale is None
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -32,6 +32,8 @@ def is_ood_split(name: str | None) -> bool:
 
 # `output` is null in the ood split. `recorded` is what the frontier model answered when the call was made, where the
 # example comes from a log: the generalist's side of the comparison at no cost. `group` is never null after curation.
+# `rationale` is what was reasoned before a label that stood in a box at the end, where something
+# was; older data sets lack the column.
 EXAMPLE_SCHEMA = pl.Schema(
     {
         "id": pl.String(),
@@ -46,6 +48,7 @@ EXAMPLE_SCHEMA = pl.Schema(
         "latency_s": pl.Float64(),
         "cost_usd": pl.Float64(),
         "split": pl.String(),
+        "rationale": pl.String(),
     }
 )
 REMOVED_SCHEMA = pl.Schema(

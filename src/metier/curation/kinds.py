@@ -84,7 +84,11 @@ def _box_notes(answers: pl.Series) -> list[str]:
     if not boxes:
         return []
     n_reasoned = sum(bool(text[: box.start].strip()) for text, box in boxes)
-    told = f"; {n_reasoned:,} of them reason before it, which a specialist does not" if n_reasoned else ""
+    told = (
+        f"; {n_reasoned:,} of them reason before it, which of all students only lm can, with rationale = 'on'"
+        if n_reasoned
+        else ""
+    )
     return [f"{len(boxes):,} labels were read from \\boxed{{}}{told}"]
 
 

@@ -41,11 +41,13 @@ _LONG_LABEL_WORDS = 8
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer read: its `label`, or the `reason` why it has none; `key` is the JSON key it stood under, if any."""
+    """One answer read: its `label`, or the `reason` why it has none; `key` is the JSON key it stood under, if any;
+    `rationale` what stood before the box that held it."""
 
     label: str | None
     key: str | None = None
     reason: str | None = None
+    rationale: str | None = None
 
 
 def read_answer(text: str | None, max_chars: int) -> Answer:
@@ -121,7 +123,7 @@ def _checked(text: str, key: str | None, max_chars: int) -> Answer:
         return Answer(None, key, reasons.EMPTY_OUTPUT)
     if len(label) > max_chars:
         return Answer(None, key, reasons.LONG_OUTPUT)
-    return Answer(label, key)
+    return Answer(label, key, rationale=(text[: box.start].strip() or None) if box is not None else None)
 
 
 def spelling_key(label: str) -> str:

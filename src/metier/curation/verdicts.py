@@ -23,8 +23,9 @@ _REASON_OF_FAULT = {
 
 @dataclass(frozen=True)
 class Labelled:
-    """`rows` gained `output`, `recorded` (both in one form) and `reason` (null where the row is usable); `answered` are the
-    frontier model's answers, for their form. `answer_key`, `output_schema` and `notes` are the dataset's."""
+    """`rows` gained `output`, `recorded` (both in one form), `rationale` (what stands before a boxed label, null where
+    nothing does) and `reason` (null where the row is usable); `answered` are the frontier model's answers, for their form.
+    `answer_key`, `output_schema` and `notes` are the dataset's."""
 
     rows: pl.DataFrame
     answer_key: str | None
@@ -95,6 +96,7 @@ def _judge(rows: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     ]
     rows = rows.with_columns(
         output=pl.Series(output, dtype=pl.String),
+        rationale=pl.Series([reading.answers[text].rationale for text in rows["said"]], dtype=pl.String),
         recorded=pl.Series(recorded, dtype=pl.String),
         unread=pl.Series([reading.answers[text].reason for text in rows["said"]], dtype=pl.String),
         disowned=pl.Series(disowned, dtype=pl.Boolean),

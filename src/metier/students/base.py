@@ -27,14 +27,16 @@ MIN_CLASSES = 2
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Texts with the label of each; `groups`, where given, names what must stay together when it is split again."""
+    """Texts with the label of each; `groups`, where given, names what must stay together when it is split again,
+    `rationales` what somebody reasoned before the label, None for those without."""
 
     inputs: tuple[str, ...]
     labels: tuple[str, ...]
     groups: tuple[str, ...] | None = None
+    rationales: tuple[str | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name, other in (("labels", self.labels), ("groups", self.groups)):
+        for name, other in (("labels", self.labels), ("groups", self.groups), ("rationales", self.rationales)):
             if other is not None and len(other) != len(self.inputs):
                 raise BadInput(f"{len(self.inputs)} inputs but {len(other)} {name}: give one for each input.")
 
@@ -47,6 +49,7 @@ class LabelledTexts:
             tuple(self.inputs[i] for i in places),
             tuple(self.labels[i] for i in places),
             None if self.groups is None else tuple(self.groups[i] for i in places),
+            None if self.rationales is None else tuple(self.rationales[i] for i in places),
         )
 
 
