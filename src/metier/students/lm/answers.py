@@ -13,6 +13,7 @@ from metier.metrics.records import canonical, parse_record
 from metier.metrics.schemas import record_checker
 from metier.students.base import TaskSpec
 from metier.students.lm.parts import Constraint, Generated
+from metier.students.lm.reasoned import concluded
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,32 @@ class ReadAnswer:
 
 @dataclass(frozen=True)
 class AnswerReader:
-    """Reads answers of one task."""
+    """Reads answers of one task. `boxed` are the classes of a label task whose answers reason and then box one of them."""
 
     kind: OutputKind
     schema: Mapping[str, Any] | None
     check: Callable[[Any], str | None]
+    boxed: tuple[str, ...] = ()
+
+    def conclusion(self, text: str) -> str | None:
+        """What an answer comes to: its box where it reasons (None without one), else all of it."""
+        return concluded(text) if self.boxed else text
 
     def read(self, answer: Generated, source: str) -> ReadAnswer:
         """What `answer`, written to the input `source`, says."""
         if (failure := _unfinished(answer)) is not None:
             return ReadAnswer(answer.text, failure)
+        if self.boxed:
+            return self._read_box(answer.text)
         if self.kind is OutputKind.LABEL:
             return ReadAnswer(answer.text, None)
         if self.kind is OutputKind.TEXT:
             return ReadAnswer(answer.text, None if answer.text.strip() else INVALID)
         return self._read_record(answer.text, source)
+
+    def _read_box(self, text: str) -> ReadAnswer:
+        label = concluded(text)
+        return ReadAnswer(text, INVALID) if label is None or label not in self.boxed else ReadAnswer(label, None)
 
     def _read_record(self, text: str, source: str) -> ReadAnswer:
         record = parse_record(text)
@@ -51,10 +63,10 @@ class AnswerReader:
         return ReadAnswer(canonical(record, self.schema), None, 1 - made_up / given if given else 1.0)
 
 
-def reader_of(task: TaskSpec) -> AnswerReader:
-    """The reader of a task's answers."""
+def reader_of(task: TaskSpec, boxed: tuple[str, ...] = ()) -> AnswerReader:
+    """The reader of a task's answers; `boxed` as in AnswerReader."""
     schema = task.output_schema if task.kind is OutputKind.FIELDS else None
-    return AnswerReader(task.kind, schema, record_checker(schema) if schema is not None else lambda _: None)
+    return AnswerReader(task.kind, schema, record_checker(schema) if schema is not None else lambda _: None, boxed)
 
 
 def constraint_of(task: TaskSpec, classes: tuple[str, ...], copied: tuple[str, ...] = ()) -> Constraint:

@@ -116,7 +116,9 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
             ours,
             theirs,
             tune.labels,
-            is_same=lambda given, wanted: is_correct(job.task.kind, given, wanted),
+            is_same=lambda given, wanted: is_correct(
+                job.task.kind, asking.reader.conclusion(given), asking.reader.conclusion(wanted)
+            ),
             margin=job.settings.parity_margin,
             groups=tune.groups,
         )
@@ -169,7 +171,7 @@ def choose_copying(job: Job, asking: Asking, served: str) -> Copying:
     return Copying(tuple(facts["fields"]), facts["story"])
 
 
-def _right(job: Job, read: Sequence[ReadAnswer], wanted: Sequence[str]) -> BoolArray:
+def _right(job: Job, read: Sequence[ReadAnswer], wanted: Sequence[str | None]) -> BoolArray:
     """(n,) which answers are right; one that failed is not."""
     pairs = zip(read, wanted, strict=True)
     return np.array(
@@ -228,7 +230,8 @@ def tune_answers(job: Job, asking: Asking, engine: Writer, served: str) -> list[
 
 
 def _fit(job: Job, asking: Asking, engine: LlamaEngine, served: str, foreignness: CharacterModel) -> Facts:
-    inputs, wanted = job.tune.inputs, job.tune.labels
+    inputs = job.tune.inputs
+    wanted = [asking.reader.conclusion(label) for label in job.tune.labels]
     job.progress("Scoring answers", 0, len(inputs))
     written = tune_answers(job, asking, engine, served)
     read = asking.read(written, inputs)
@@ -236,7 +239,7 @@ def _fit(job: Job, asking: Asking, engine: LlamaEngine, served: str, foreignness
     failures = [one.failure for one in read if one.failure is not None]
     foreign = foreignness.cross_entropies(inputs)
     whole = np.array([one.failure is None for one in read], dtype=np.bool_)
-    if job.task.kind is OutputKind.LABEL:
+    if job.task.kind is OutputKind.LABEL and not asking.is_reasoned:
         score: AnswerScore | ScoreModel = _label_score(job, written, foreign, right)
     else:
         features = features_of(job.task.kind, written, read, foreign)

@@ -86,6 +86,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
         n_context=job.n_context,
         max_output_tokens=learnt.asking.max_output_tokens,
         copied=list(copying.fields),
+        is_reasoned=job.is_reasoned,
         served=file_of(built.served),
         adapters=adapters,
         score=asdict(scoring.score),
@@ -113,7 +114,14 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
     adapters = [Adapter(folder / name, digests[name]) for name in meta.get("adapters", ())]
     return LmPredictor(
         classes,
-        asking_of(task, classes, form, int(meta["max_output_tokens"]), tuple(meta["copied"])),
+        asking_of(
+            task,
+            classes,
+            form,
+            int(meta["max_output_tokens"]),
+            tuple(meta["copied"]),
+            is_reasoned=bool(meta.get("is_reasoned", False)),
+        ),
         LlamaEngine.shared(
             folder / served,
             digests[served],

@@ -45,7 +45,8 @@ def learn(job: Job, base: Base) -> Learnt:
     material = encode_splits(job, trimmed, form)
     tuned = tune_on(job, trimmed, material)
     n_seen = len(material.train) * max(len(tuned.curve), 1)
-    asking = asking_of(job.task, job.classes, form, answer_limit(material, job.settings.max_output_tokens))
+    limit = answer_limit(material, job.settings.max_output_tokens)
+    asking = asking_of(job.task, job.classes, form, limit, is_reasoned=job.is_reasoned)
     preferred = learn_preferences(job, asking, tuned, material.kept, n_seen)
     return Learnt(
         base,

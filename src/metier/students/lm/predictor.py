@@ -15,6 +15,7 @@ from metier.students.confidence import ScoreModel
 from metier.students.lm.answers import AnswerReader, ReadAnswer, constraint_of, reader_of
 from metier.students.lm.foreignness import CharacterModel
 from metier.students.lm.parts import Constraint, Generated, PromptForm, Writer
+from metier.students.lm.reasoned import spread
 from metier.students.lm.scores import FEATURES, AnswerScore, answer_features
 
 # The second sample that an answer is compared with: warm enough to differ where the model wavers.
@@ -32,6 +33,11 @@ class Asking:
     constraint: Constraint
     reader: AnswerReader
     max_output_tokens: int
+
+    @property
+    def is_reasoned(self) -> bool:
+        """Whether the answer is a label that is reasoned for, and read from its box."""
+        return bool(self.reader.boxed)
 
     def write(self, writer: Writer, inputs: Sequence[str], temperature: float = 0.0, seed: int = 0) -> list[Generated]:
         """The writer's answer to every input, in order."""
@@ -61,10 +67,17 @@ class Asking:
 
 
 def asking_of(
-    task: TaskSpec, classes: tuple[str, ...], form: PromptForm, max_output_tokens: int, copied: tuple[str, ...] = ()
+    task: TaskSpec,
+    classes: tuple[str, ...],
+    form: PromptForm,
+    max_output_tokens: int,
+    copied: tuple[str, ...] = (),
+    *,
+    is_reasoned: bool = False,
 ) -> Asking:
-    """How a task's inputs are put to a model in one prompt form."""
-    return Asking(task.kind, form, constraint_of(task, classes, copied), reader_of(task), max_output_tokens)
+    """How a task's inputs are put to a model in one prompt form; `is_reasoned`: a rationale comes before each label."""
+    constraint = Constraint() if is_reasoned else constraint_of(task, classes, copied)
+    return Asking(task.kind, form, constraint, reader_of(task, classes if is_reasoned else ()), max_output_tokens)
 
 
 @dataclass(frozen=True)
@@ -90,9 +103,9 @@ class LmPredictor:
         return self._answer(list(inputs))
 
     def sample(self, inputs: Sequence[str], seed: int) -> Answers:
-        """An answer to every input, drawn as likely as the model finds it: labels by their probabilities, all else written
-        at a temperature of 0.7."""
-        if self.asking.kind is OutputKind.LABEL:
+        """An answer to every input, drawn as likely as the model finds it: labels by their probabilities, what is written,
+        rationales too, at a temperature of 0.7."""
+        if self.asking.kind is OutputKind.LABEL and not self.asking.is_reasoned:
             return drawn_labels(self._answer(list(inputs)), self.classes_, seed)
         return self._answer(list(inputs), SECOND_TEMPERATURE, seed)
 
@@ -105,6 +118,8 @@ class LmPredictor:
         scores[[one.failure is not None for one in read]] = 0.0
         labels = np.empty(len(inputs), dtype=np.object_)
         labels[:] = [one.text for one in read]
+        if self.asking.is_reasoned:
+            probabilities = spread(labels, scores, self.classes_)
         return Answers(
             labels,
             scores,

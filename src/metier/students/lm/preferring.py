@@ -54,7 +54,7 @@ def learn_preferences(job: Job, asking: Asking, made: Tuned, kept: Sequence[int]
     if wanted == "off":
         return Preference(tuned, None, "off")
     if job.task.kind is OutputKind.LABEL:
-        return Preference(tuned, None, "not tried: labels are chosen from a list, not written")
+        return Preference(tuned, None, "not tried: the answer is a label")
     plan, max_pairs = PreferencePlan(max_tokens=job.n_context, seed=job.seed), affordable_pairs(n_seen)
     if max_pairs < plan.min_pairs:
         return Preference(tuned, None, f"not tried: {len(kept):,} examples are too few to learn preferences from")

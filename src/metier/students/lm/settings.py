@@ -67,6 +67,11 @@ class LmSettings(BaseModel):
         lt=1,
         description="Largest share of the tune split's answers that a build may lose against the model as it was tuned.",
     )
+    rationale: Literal["off", "on"] = Field(
+        "off",
+        description="on: of a label task, write a rationale and then the label in a box, learnt from examples that bring "
+        "both; off: choose the label at once.",
+    )
     agreement: Literal["auto", "off"] = Field(
         "auto",
         description="Ask for a second sample of every answer, at twice the price, where that ranks mistakes better.",

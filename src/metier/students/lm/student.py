@@ -28,6 +28,7 @@ from metier.students.base import (
 from metier.students.exports import done_summary, recipe_of
 from metier.students.lm.parts import Base
 from metier.students.lm.predictor import LmPredictor
+from metier.students.lm.reasoned import answered, rationales_digest, with_rationales
 from metier.students.lm.settings import LmSettings
 from metier.students.lm.viewed import ViewedPredictor, read_texts
 from metier.students.viewing import find_view, use_of_task
@@ -83,12 +84,18 @@ class LmStudent:
                 for texts, split in ((train, "train"), (tune, "tune"))
             )
             train, tune, notes = learn_read.texts, tune_read.texts, (*learn_read.notes, *tune_read.notes)
+        is_reasoned = _is_reasoned(settings, task)
+        if is_reasoned:
+            train, left_out = with_rationales(train)
+            notes = (*notes, *left_out)
         classes = classes_of(train) if task.kind is OutputKind.LABEL else ()
+        if is_reasoned:
+            train, tune = answered(train), answered(tune)
         progress("Reading the base model", 0, None)
         base = find_base(settings.base, accepted=settings.accepted_licences, progress=progress)
         phases = open_phases(folder / _WORK, _with_base(recipe, base))
         n_context = context_of(settings, base)
-        job = Job(train, tune, task, classes, settings, seed, phases, progress, n_context)
+        job = Job(train, tune, task, classes, settings, seed, phases, progress, n_context, is_reasoned)
         summary = finish(job, learn(job, base), folder, recipe, notes)
         shutil.rmtree(folder / _WORK)
         return summary
@@ -120,7 +127,13 @@ class LmStudent:
 def _recipe(train: LabelledTexts, tune: LabelledTexts, seed: int, settings: LmSettings, task: TaskSpec) -> str:
     told = TypeAdapter(TaskSpec).dump_json(task)
     options: dict[str, Option] = {**settings.shaping(), "task": hashlib.sha256(told).hexdigest()}
+    if _is_reasoned(settings, task):
+        options["rationales"] = rationales_digest(train, tune)
     return recipe_of(_NAME, train, tune, seed, options, use_of_task(task))
+
+
+def _is_reasoned(settings: LmSettings, task: TaskSpec) -> bool:
+    return task.kind is OutputKind.LABEL and settings.rationale == "on"
 
 
 def _with_base(recipe: str, base: Base) -> str:

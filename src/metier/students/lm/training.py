@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from metier.progress import Progress
@@ -20,12 +20,15 @@ from metier.students.lm.tuning.plan import TuningPlan
 
 # Rates that suit a model of some hundred millions of parameters: low-rank changes bear ten times that of whole matrices.
 _RATES = {"lora": 1e-3, "full": 1e-4}
+# Steps are counted in answer tokens. Where an answer is a word or two, that many tokens are hundreds of examples, and a
+# small train split would be a step or two: no step holds many more examples than this.
+_MOST_IN_STEP = 32
 
 
 @dataclass(frozen=True)
 class Job:
     """What is to be learnt, and how. `classes` are those of a label task; a prompt and its answer may take `n_context`
-    tokens together."""
+    tokens together. `is_reasoned`: the splits' labels are whole answers, a rationale and the label in a box."""
 
     train: LabelledTexts
     tune: LabelledTexts
@@ -36,6 +39,7 @@ class Job:
     phases: Phases
     progress: Progress
     n_context: int
+    is_reasoned: bool = False
 
 
 def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed:
@@ -72,6 +76,13 @@ def plan_of(settings: LmSettings, seed: int) -> TuningPlan:
     return TuningPlan(method=method, epochs=settings.epochs, rate=rate, seed=seed)
 
 
+def fitting_steps(plan: TuningPlan, material: Material) -> TuningPlan:
+    """The plan with steps of 32 examples or so at most."""
+    n_tokens = sum(len(one.ids) - one.n_prompt for one in material.train)
+    most = math.ceil(_MOST_IN_STEP * n_tokens / len(material.train))
+    return replace(plan, step_tokens=min(plan.step_tokens, most))
+
+
 def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
     """The model tuned on this material."""
     from metier.students.lm.tuning.tune import tune
@@ -79,7 +90,7 @@ def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
     root = job.phases.folder
 
     def make(place: Path) -> Facts:
-        plan, recipe = plan_of(job.settings, job.seed), job.phases.recipe
+        plan, recipe = fitting_steps(plan_of(job.settings, job.seed), material), job.phases.recipe
         made = tune(trimmed.folder, material.train, material.tune, plan, place, recipe=recipe, progress=job.progress)
         return {
             **vars(made),

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from metier.artefacts.tasks import OutputKind
-from metier.metrics.generation import UNREADABLE
+from metier.metrics.generation import INVALID, UNREADABLE
 from metier.progress import Progress
 from metier.students.base import Answers, LabelledTexts
 from metier.students.confidence import ScoreModel
@@ -32,7 +32,7 @@ def read_texts(view: View, kind: OutputKind, texts: LabelledTexts, split: str, p
     viewed = view_examples(view, texts, split, progress, names_classes=is_label)
     kept = texts.take(viewed.kept)
     read = tuple(map(_text, viewed.readings, kept.inputs))
-    return ReadTexts(LabelledTexts(read, viewed.classes, kept.groups), viewed.notes)
+    return ReadTexts(LabelledTexts(read, viewed.classes, kept.groups, kept.rationales), viewed.notes)
 
 
 def _text(reading: Reading, given: str) -> str:
@@ -75,11 +75,13 @@ class ViewedPredictor:
         asked = [place for place, reading in enumerate(readings) if self._can_answer(reading)]
         texts = [_text(reading, inputs[place]) for place in asked if (reading := readings[place]) is not None]
         asked_readings = [readings[place] for place in asked]
-        if seed is None or self.classes_:
-            found = self._among_choices(self.inner.predict(texts), asked_readings)
-        else:
-            found = self.inner.sample(texts, seed)
-        if seed is not None and self.classes_:
+        writes = not self.classes_ or self.inner.asking.is_reasoned
+        found = self.inner.predict(texts) if seed is None or not writes else self.inner.sample(texts, seed)
+        if self.inner.asking.is_reasoned:
+            found = self._as_offered(found, asked_readings)
+        elif self.classes_:
+            found = self._among_choices(found, asked_readings)
+        if seed is not None and not writes:
             found = drawn_labels(found, self.classes_, seed, partial(_called, asked_readings))
         return _spread(found, asked, len(inputs))
 
@@ -97,9 +99,7 @@ class ViewedPredictor:
         return not self.classes_ or bool(offered(reading, self.classes_).any())
 
     def _among_choices(self, found: Answers, readings: Sequence[Reading | None]) -> Answers:
-        """The model's answers, of a label task each the likeliest class among those that its input offers."""
-        if not found.probabilities.shape[1]:
-            return found
+        """The model's answers, each the likeliest class among those that its input offers."""
         labels, scores, probabilities = found.labels.copy(), found.scores.copy(), found.probabilities.copy()
         failures = found.failures or (None,) * len(labels)
         for place, reading in enumerate(readings):
@@ -114,6 +114,20 @@ class ViewedPredictor:
                 scores[place] = self.inner.score.score(float(found.probabilities[place][best]), found.ood_scores[place])
             labels[place] = label_of(reading, self.classes_[best])
         return replace(found, labels=labels, scores=scores, probabilities=probabilities)
+
+    def _as_offered(self, found: Answers, readings: Sequence[Reading | None]) -> Answers:
+        """Reasoned answers by their inputs' own labels; one that concludes what its input does not offer is invalid."""
+        labels, scores, probabilities = found.labels.copy(), found.scores.copy(), found.probabilities.copy()
+        failures = list(found.failures or (None,) * len(labels))
+        for place, reading in enumerate(readings):
+            if reading is None or reading.choices is None or failures[place] is not None:
+                continue
+            if labels[place] not in reading.choices:
+                failures[place], scores[place] = INVALID, 0.0
+                probabilities[place] = 1 / len(self.classes_)
+            else:
+                labels[place] = label_of(reading, labels[place])
+        return replace(found, labels=labels, scores=scores, probabilities=probabilities, failures=tuple(failures))
 
 
 def _called(readings: Sequence[Reading | None], place: int, name: str) -> str:
