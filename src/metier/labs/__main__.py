@@ -49,7 +49,13 @@ def _write_telecom(given: argparse.Namespace) -> int:
     target = given.out or Path(f"{_TELECOM}.jsonl")
     splits: Counter[str] = Counter()
     try:
-        chats = labelled(given.windows, given.seed, difficulty=given.difficulty, randomised=given.randomised)
+        chats = labelled(
+            given.windows,
+            given.seed,
+            difficulty=given.difficulty,
+            randomised=given.randomised,
+            rationales=given.rationales,
+        )
         write_jsonl(target, _counted(chats, splits, given.windows))
     except MetierError as error:
         sys.stderr.write(f"{error}\n")
@@ -90,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     telecom.add_argument(
         "--randomised", type=float, default=0.0, help="share asked in the randomised form: other labels, order, tables"
+    )
+    telecom.add_argument(
+        "--rationales", action="store_true", help="two sentences that cite the measurements before each label"
     )
     return parser
 

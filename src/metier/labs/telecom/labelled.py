@@ -10,6 +10,8 @@ import numpy as np
 from metier.errors import BadInput
 from metier.labs.telecom import questions, text
 from metier.labs.telecom.draft import DEFAULT_DIFFICULTY
+from metier.labs.telecom.parts import CAUSES
+from metier.labs.telecom.rationales import rationale
 from metier.labs.telecom.simulator import simulate
 from metier.labs.telecom.traffic import PER_DRIVE
 
@@ -19,11 +21,17 @@ _BLOCK = 2_000
 
 
 def labelled(
-    n_windows: int, seed: int = 0, *, difficulty: float = DEFAULT_DIFFICULTY, randomised: float = 0.0
+    n_windows: int,
+    seed: int = 0,
+    *,
+    difficulty: float = DEFAULT_DIFFICULTY,
+    randomised: float = 0.0,
+    rationales: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """`n_windows` questions with their true cause in a box, as records of source `openai-chat`.
 
-    A share `randomised` of them is asked in the randomised form. `group` is the drive, and `split` that of the drive: 72%
+    A share `randomised` of them is asked in the randomised form. With `rationales`, two sentences on the true cause stand
+    before each box. `group` is the drive, and `split` that of the drive: 72%
     train, 8% tune, 10% calibration, 10% test. The same arguments give the same records. Raises BadInput on values out of
     range.
     """
@@ -32,10 +40,12 @@ def labelled(
     for name, value in (("difficulty", difficulty), ("randomised", randomised)):
         if not 0 <= value <= 1:
             raise BadInput(f"{name} is {value}; it must lie in [0, 1]")
-    return _records(n_windows, seed, difficulty, randomised)
+    return _records(n_windows, seed, difficulty, randomised, rationales)
 
 
-def _records(n_windows: int, seed: int, difficulty: float, randomised: float) -> Iterator[dict[str, Any]]:
+def _records(
+    n_windows: int, seed: int, difficulty: float, randomised: float, rationales: bool
+) -> Iterator[dict[str, Any]]:
     first = 0
     for block in range(0, n_windows, _BLOCK):
         # Other numbers than those of the log's windows (telecom.traffic), so that both never share a drive.
@@ -56,16 +66,17 @@ def _records(n_windows: int, seed: int, difficulty: float, randomised: float) ->
             if is_randomised[place]:
                 asked, answer = shuffled[place].text, shuffled[place].answer
             drive = int(windows.cluster[place])
-            yield _chat(
-                f"{seed}-{block + place:07d}", asked, answer, splits[drive], f"drive-{seed}-{first + drive:06d}"
-            )
+            boxed = f"\\boxed{{{answer}}}"
+            if rationales:
+                boxed = f"{rationale(asked, CAUSES[windows.cause[place]])} {boxed}"
+            yield _chat(f"{seed}-{block + place:07d}", asked, boxed, splits[drive], f"drive-{seed}-{first + drive:06d}")
         first += n_drives
 
 
 def _chat(id_: str, asked: str, answer: str, split: str, group: str) -> dict[str, Any]:
     return {
         "id": id_,
-        "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": f"\\boxed{{{answer}}}"}],
+        "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}],
         "split": split,
         "group": group,
         "provenance": "simulator",
