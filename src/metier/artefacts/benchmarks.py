@@ -90,7 +90,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Contestant:
-    """One specialist on the benchmark. `forms` begins with all questions ("all"). `samples` says how many answers each
+    """One specialist on the benchmark. `forms` begins with all questions ("all"). `n_samples` says how many answers each
     question got; `is_deterministic` that more would be the same. `latency` is of single answers and `answers_per_s` of
     batches, both with the reading of the input. `failures` lists why answers are none, most frequent first. `kept_note`
     says why nothing is said about kept answers."""

@@ -39,6 +39,9 @@ def test_fewer_options_and_swapped_tables_are_randomised() -> None:
 def test_small_changes_of_wording_and_layout_do_not_matter() -> None:
     text = question(PUBLISHED, DRIVE, CELLS).replace("C3: A neighboring", "C3： A neighbouring").replace("\n", "\r\n")
     assert read_options(text).form == "standard"
+    for bold in ("**{}**: {}", "**{}:** {}", "* {}) {}"):
+        listed = "\n".join(bold.format(*option) for option in PUBLISHED)
+        assert read_options(listed).form == "standard"
 
 
 def test_other_questions() -> None:

@@ -14,7 +14,7 @@ from metier.labs.telecom.text import OPTIONS
 Form = Literal["standard", "randomised", "other"]
 FORMS: tuple[Form, ...] = ("standard", "randomised", "other")
 
-_OPTION = re.compile(r"[-*\s]*\(?([A-Za-z]{0,2}\d{1,2}|[A-Za-z])\)?\s*[:：.)]\s*(\S.*)")
+_OPTION = re.compile(r"[-*\s]*\(?([A-Za-z]{0,2}\d{1,2}|[A-Za-z])\)?[*\s]*[:：.)]\s*(\S.*)")
 # Published texts are 43 or less like one another; a rewording of one stays far above.
 _LEAST_ALIKE = 70
 _FEWEST = 2
