@@ -14,7 +14,7 @@ def test_published_options_are_their_own_labels(question: str) -> None:
 def test_renamed_reordered_and_fewer() -> None:
     texts = [KNOWN[cause].text for cause in ("C7", "C1", "C4")]
     for labels in ("123", "ABC", ("Z1", "Z2", "Z3")):
-        for form in ("{}: {}", "{}. {}", "{}) {}", "({}) {}", "- {}: {}", "**{}:** {}", "{}：{}"):
+        for form in ("{}: {}", "{}. {}", "{}) {}", "({}) {}", "- {}: {}", "**{}:** {}", "**{}**: {}", "{}：{}"):
             prose = ["Which one?", *(form.format(*option) for option in zip(labels, texts, strict=True)), "Given:"]
             assert find_choices(prose) == dict(zip(("C7", "C1", "C4"), labels, strict=True))
 
@@ -61,3 +61,8 @@ def test_options_that_are_no_cause_are_refused() -> None:
 def test_no_options_and_prose_with_numbers() -> None:
     assert find_choices([]) is None
     assert find_choices(["The default is 6. Other values are angles.", "Given:", "- 255 stands for 6 degrees."]) is None
+
+
+def test_causes_without_labels_are_refused() -> None:
+    with pytest.raises(Unreadable, match="options without a label"):
+        find_choices([KNOWN["C1"].text, KNOWN["C5"].text])

@@ -91,13 +91,11 @@ CELL = "0033164|1|0.0|0.0|80|6|255|0|DEFAULT|31.5|103|32T32R|34.9|NR AAU 1"
         (ROW, ROW.replace("|400.0|", "|400,0|"), r"line 22: .*'400,0', which is no number"),
         (ROW, ROW.replace("|103|", "|1008|"), r"line 22: .*PCI is '1008', which is not between 0 and 1007"),
         (ROW, ROW.replace("|103|", "|10.5|"), r"line 22: .*'10.5', which is no whole number"),
-        (ROW, f"{ROW}\n{ROW.replace('|400.0|', '|401.0|')}", r"line 23: contradicts line 22"),
         (CELL, CELL.replace("DEFAULT", "BEAM"), r"line 29: beam scenario 'BEAM'"),
         (CELL, CELL.replace("DEFAULT", "SCENARIO_0"), r"line 29: beam scenario"),
         (CELL, CELL.replace("|255|", "|200|"), r"line 29: Digital Tilt is 200"),
         (CELL, CELL.replace("|103|", "|-|"), r"line 29: PCI is '-', but every cell needs one"),
         (CELL, CELL.replace("|NR AAU 1", ""), r"line 29: .*this one has 13"),
-        (CELL, f"{CELL}\n{CELL.replace('31.5', '40.0')}", r"line 30: contradicts line 29"),
         ("[Mbps]", "[Gbps]", r"has no column '5G KPI PCell Layer2 MAC DL Throughput'"),
         ("Latitude|Mechanical", "Longitude|Mechanical", r"names a column twice"),
     ],
@@ -164,3 +162,24 @@ def test_any_text_is_refused_or_read(text: str) -> None:
     assert isinstance(VIEW.fits(text), bool)
     with pytest.raises(Unreadable):
         VIEW.read(text)
+
+
+def test_rows_that_share_a_key_but_differ_are_rows_of_their_own(question: str) -> None:
+    twice = question.replace(ROW, f"{ROW}\n{ROW}\n{ROW.replace('|400.0|', '|401.0|')}")
+    twice = twice.replace(CELL, f"{CELL}\n{CELL}\n{CELL.replace('31.5', '40.0')}")
+    before, after = parse(question), parse(twice)
+    assert len(after.drive.pci) == len(before.drive.pci) + 1
+    assert len(after.cells.pci) == len(before.cells.pci) + 1
+
+
+def test_odd_values_of_a_cell_that_never_serves_are_left_out(question: str) -> None:
+    for old, new, name in (("DEFAULT", "BEAM", "beamwidth_deg"), ("|255|", "|200|", "tilt_deg")):
+        other = CELL.replace("|103|", "|777|").replace(old, new)
+        scene = parse(question.replace(CELL, f"{CELL}\n{other}"))
+        values = getattr(scene.cells, name)[scene.cells.pci == 777]
+        assert np.isnan(values).all()
+        assert len(values) == 1
+
+
+def test_what_no_feature_reads_may_be_anything(question: str) -> None:
+    assert len(parse(question.replace("|34.9|", "|34.9dBm|")).cells.pci) > 0

@@ -42,7 +42,7 @@ KNOWN: dict[str, Cause] = {
         "The serving cell's coverage distance exceeds 1km, resulting in over-shooting.",
         r"distance|over-?\s?shoot",
         "within below less under short",
-        "1 1000",
+        "1 1.0 1000",
     ),
     "C3": _cause("A neighboring cell provides higher throughput.", r"neighbou?r.*throughput", "lower less worse"),
     "C4": _cause(
@@ -79,14 +79,15 @@ _ALIKE, _AHEAD = 72.0, 6.0
 _DENIALS = frozenset(["not", "no", "never", "without", "isn", "doesn", "aren", "none"])
 
 _LABEL = r"([A-Za-z]{0,2}\d{1,2}|[A-Za-z])"
-_LINE = re.compile(rf"\s*[-*•(\[]*\s*{_LABEL}\s*[)\].:：、][)\].:：\s*]*(?<=[\s)\].:：、*])(\S.*)")
+_LINE = re.compile(rf"\s*[-*•(\[]*\s*{_LABEL}\s*\**\s*[)\].:：、][)\].:：\s*]*(?<=[\s)\].:：、*])(\S.*)")
 _INLINE = re.compile(rf"(?<![\w.]){_LABEL}\s?[):.：]\s+")
 
 
 def find_choices(prose: Sequence[str]) -> dict[str, str] | None:
     """Each class offered, to its label in this question; None where no options are there.
 
-    Raises Unreadable where an option says none of the eight causes, or two options say the same.
+    Raises Unreadable where an option says none of the eight causes, two options say the same, or causes stand there without
+    a label.
     """
     found = _found(tuple(prose))
     return None if found is None else dict(found)
@@ -102,6 +103,9 @@ def _found(prose: tuple[str, ...]) -> dict[str, str] | None:
         if any(len(options) > 1 for options in lists):
             label, text = next(options for options in lists if len(options) > 1)[0]
             raise Unreadable(f"option {label}: {quoted(text)} is none of the eight causes, nor is any other")
+        bare = [line for line in prose if cause_of(line)]
+        if len(bare) > 1:
+            raise Unreadable(f"options without a label: {quoted(bare[0])} and {len(bare) - 1} more")
         return None
     return _labels([option for options in offering for option in options])
 

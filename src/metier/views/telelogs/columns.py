@@ -79,7 +79,7 @@ CELLS: tuple[Column, ...] = (
     Column("height_m", ("Height",), "", 0, 5000, needed=True),
     Column("pci", ("PCI",), "", 0, MAX_PCI, needed=True, blank=False, whole=True),
     Column("txrx", ("TxRx Mode",)),
-    Column("power_dbm", ("Max Transmit Power",), "", -100, 200),
+    Column("power", ("Max Transmit Power",)),
     Column("antenna", ("Antenna Model",)),
 )
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from metier.errors import Unreadable
 from metier.views.base import FloatArray
 from metier.views.telelogs.choices import find_choices
-from metier.views.telelogs.columns import COLUMNS, N_NEIGHBOURS, TITLES, Column, Kind
+from metier.views.telelogs.columns import COLUMNS, N_NEIGHBOURS, Column, Kind
 from metier.views.telelogs.tables import Table, find_tables, quoted
 
 BoolArray = npt.NDArray[np.bool_]
@@ -74,8 +74,8 @@ class Scene:
 def parse(text: str) -> Scene:
     """Read a question. Raises Unreadable naming the line and what was found there; never guesses."""
     found = find_tables(text)
-    drive = _drive(_alone(_ordered(found.drive), "drive", ("time",)))
-    cells = _cells(_alone(found.cells, "cells", ("gnodeb", "cell", "pci")))
+    drive = _drive(_once(_ordered(found.drive)))
+    cells = _cells(_once(found.cells), frozenset(drive.pci[~np.isnan(drive.pci)].tolist()))
     return Scene(drive, cells, find_choices(found.prose))
 
 
@@ -88,23 +88,16 @@ def _ordered(table: Table) -> Table:
     return Table(table.layout, [table.rows[place] for place in order], [table.lines[place] for place in order])
 
 
-def _alone(table: Table, kind: Kind, keys: Sequence[str]) -> Table:
-    """The table without rows that say the same twice. Raises Unreadable where two rows of one key say different things."""
-    names = [column.key for column in COLUMNS[kind]]
-    at = [table.layout.places[names.index(key)] for key in keys]
-    if any(place is None for place in at):
-        return table
-    seen: dict[tuple[str, ...], tuple[list[str], int]] = {}
+def _once(table: Table) -> Table:
+    """The table without rows that stand there twice. Rows that share a time or a cell's names but differ are rows of their
+    own: two samples in a second, two antennas of a cell."""
+    seen: set[tuple[str, ...]] = set()
     kept = Table(table.layout)
     for row, line in zip(table.rows, table.lines, strict=True):
-        key = tuple(row[place] for place in at if place is not None)
-        before = seen.setdefault(key, (row, line)) if not _BLANK & set(key) else (row, line)
-        if before[1] == line:
+        if (key := tuple(row)) not in seen:
+            seen.add(key)
             kept.rows.append(row)
             kept.lines.append(line)
-        elif before[0] != row:
-            said = ", ".join(map(quoted, key))
-            raise Unreadable(f"line {line}: contradicts line {before[1]}, the same {TITLES[kind]} row ({said})")
     return kept
 
 
@@ -124,20 +117,24 @@ def _drive(table: Table) -> Drive:
     return Drive(**{key: values[key] for key in own}, neighbour_pci=pci, neighbour_rsrp_dbm=rsrp)
 
 
-def _cells(table: Table) -> Cells:
+def _cells(table: Table, serving: frozenset[float]) -> Cells:
+    """The cells. What an odd value of a cell that never serves would have said is NaN; of a serving one it is refused."""
     if not table.rows:
         raise Unreadable("no engineering row: rows of 14 columns parted by |, or a header that names the columns")
     values = _numbers(table, "cells")
     digital = values["digital_tilt"]
     digital = np.where(digital == DEFAULT_TILT, DEFAULT_TILT_DEG, digital)
-    if (digital > MAX_TILT_DEG).any():
-        row = int((digital > MAX_TILT_DEG).argmax())
+    serves = np.isin(values["pci"], list(serving))
+    odd = digital > MAX_TILT_DEG
+    if (odd & serves).any():
+        row = int((odd & serves).argmax())
         raise Unreadable(f"line {table.lines[row]}: Digital Tilt is {digital[row]:g}, no angle, nor the default 255")
+    digital = np.where(odd, np.nan, digital)
     turned = values["digital_azimuth"]
     # As for the tilt, 255 is no angle that a beam can be turned by; a missing digital azimuth is none.
     turned = np.where(np.isnan(turned) | (turned == DEFAULT_TILT), 0.0, turned)
     beams = table.column(8) or []
-    widths = [_beamwidth_deg(beam, line) for beam, line in zip(beams, table.lines, strict=True)]
+    widths = [_beamwidth_deg(*row) for row in zip(beams, table.lines, serves.tolist(), strict=True)]
     return Cells(
         site=_sites(table),
         longitude=values["longitude"],
@@ -156,9 +153,12 @@ def _sites(table: Table) -> FloatArray:
     return np.array([-1.0 if name in _BLANK else numbers.setdefault(name, len(numbers)) for name in names])
 
 
-def _beamwidth_deg(beam: str, line: int) -> float:
-    """The vertical beamwidth that the question's own "Given" lines state for a beam scenario."""
+def _beamwidth_deg(beam: str, line: int, serves: bool) -> float:
+    """The vertical beamwidth that the question's own "Given" lines state for a beam scenario; NaN for one they do not
+    know, on a cell that never serves."""
     width = _width_of(beam)
+    if width is None and not serves:
+        return math.nan
     if width is None:
         raise Unreadable(f"line {line}: beam scenario {quoted(beam)}; known are Default and SCENARIO_1 and up")
     return width
