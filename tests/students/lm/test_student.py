@@ -203,7 +203,7 @@ def test_labels_are_chosen_from_the_list_with_probabilities(base: str, tmp_path:
     assert answers.probabilities.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
     assert [("north", "south")[i] for i in answers.probabilities.argmax(axis=1)] == answers.labels.tolist()
     assert summary.language_model is not None
-    assert "not written" in summary.language_model.preference
+    assert "the answer is a label" in summary.language_model.preference
     assert summary.language_model.vocabulary.startswith("keep")
 
 
