@@ -285,3 +285,9 @@ def test_loading_is_quiet_and_failures_are_clear(
     with LlamaEngine(tmp_path / "m.gguf", n_context=128) as engine:
         engine.write(["x"], Constraint(), max_tokens=2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_that_was_never_asked_is_freed(folder: Path, tmp_path: Path) -> None:
+    write_gguf(folder, tmp_path / "m.gguf", "f16")
+    for _ in range(5):
+        LlamaEngine(tmp_path / "m.gguf", n_context=64, threads=1).close()

@@ -35,6 +35,7 @@ class Llama:
         self._key = secrets.token_hex(16)
         self._server = _load(path, n_context, threads, parallel, adapters or {}, self._key)
         self._address = urlsplit(self._server.listening_address)
+        self._has_run = False
         self.end_text = str(self._ask("GET", "/props")["eos_token"])
 
     def tokens(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
@@ -58,6 +59,7 @@ class Llama:
     def complete(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The completion of a request, which must not stream. Raises BadInput where llama.cpp refuses it."""
         reply: Mapping[str, Any] = self._server.handle_completions(dict(request))
+        self._has_run = True
         _refuse(reply)
         return reply
 
@@ -80,11 +82,16 @@ class Llama:
             return False
 
         self._server.handle_completions({**request, "stream": True}, guarded)
+        self._has_run = True
         if failures:
             raise failures[0]
 
     def close(self) -> None:
         """Free the model; further calls fail."""
+        if self._server is not None and not self._has_run:
+            # llama.cpp waits for ever for a loop that was told to end before it began: a request that was answered has
+            # seen it begin.
+            self.complete({"prompt": self.tokens(self.end_text, special=True), "n_predict": 1, "temperature": 0.0})
         self._server = None
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
