@@ -110,7 +110,9 @@ def stays_away(found: Evidence, difficulty: float) -> BoolArray:
     return np.stack(
         [
             # Beyond a kilometre the beam may end before the vehicle: that option speaks of the distance.
-            ~weak | (share_of_low(found.beyond > 0.25, low) < 0.3) | (share_of_low(found.distance_m > 1000.0, low) > 0.99),
+            ~weak
+            | (share_of_low(found.beyond > 0.25, low) < 0.3)
+            | (share_of_low(found.distance_m > 1000.0, low) > 0.99),
             (found.distance_m < 1000.0 - 60.0 * ease).all(axis=1),
             share_of_low(found.better_db > 3.0 - 2.0 * ease, low) <= 0.2 + 0.5 * hard,
             share_of_low(found.overlaps >= 2, low) <= 0.1 + 0.7 * hard,
