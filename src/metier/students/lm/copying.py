@@ -12,7 +12,7 @@ from metier.students.base import LabelledTexts
 from metier.students.lm.engine.copying import copyable
 
 # Share of a field's training values that stand in their inputs: people correct a misread letter now and then.
-_LEAST_SHARE = 0.95
+_LEAST_SHARE = 0.9
 _LEAST_VALUES = 20
 
 
