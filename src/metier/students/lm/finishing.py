@@ -119,7 +119,7 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
             classes,
             form,
             int(meta["max_output_tokens"]),
-            tuple(meta["copied"]),
+            tuple(meta.get("copied", ())),
             is_reasoned=bool(meta.get("is_reasoned", False)),
         ),
         LlamaEngine.shared(
