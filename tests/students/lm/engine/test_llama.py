@@ -118,13 +118,23 @@ def test_copied_fields_hold_spans_of_the_input(engine: LlamaEngine) -> None:
     text = {"type": "string"}
     schema = {
         "type": "object",
-        "properties": {"shop": text, "signs": {"type": "array", "items": text}, "free": {"enum": ["é", "none"]}},
-        "required": ["shop"],
+        "properties": {
+            "shop": text,
+            "signs": {"type": "array", "items": text},
+            "free": {"enum": ["é", "none"]},
+            # A format that the engine does not know, and an object whose notation must be that of records.
+            "more": {
+                "type": "object",
+                "properties": {"code": {"type": "string", "format": "iban", "maxLength": 3}, "n": {"enum": [1]}},
+                "required": ["code", "n"],
+            },
+        },
+        "required": ["shop", "more"],
     }
     source = 'Shop "A\\B" & Söhne\n  12,50  €\nNO.7'
     constraint = Constraint(schema=schema, copied=("shop", "signs"))
     shops = set()
-    for seed in range(6):
+    for seed in range(16):
         (answer,) = engine.write([Prompt("<", source, "> ")], constraint, max_tokens=500, temperature=1.5, seed=seed)
         if answer.finish != "stop":  # a random model may go on with a list for ever
             continue

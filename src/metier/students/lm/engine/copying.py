@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metier.students.lm.engine.schemas import closed
+
 # A run may begin and end at any word or sign.
 _PIECES = re.compile(r"\w+|[^\w\s]")
 # What a schema may say of a copied field, and of the record around it: all else is left to the schema's own grammar.
@@ -44,7 +46,7 @@ def copying_grammar(schema: Mapping[str, Any], copied: Sequence[str], source: st
     properties, required = dict(schema["properties"]), set(schema.get("required", ()))
     rules = ["%llguidance {}", f"SPAN: %regex {_json({'substring_chunks': pieces})}", r'span: "\"" SPAN "\""']
     for place, (name, field) in enumerate(properties.items()):
-        rules.append(f"value_{place}: {_value(field) if name in copied else f'%json {_json(field)}'}")
+        rules.append(f"value_{place}: {_copied(field) if name in copied else _free(field)}")
         rules.append(f"field_{place}: {_json(f'{_json(name)}: ')} value_{place}")
         rest = f" | first_{place + 1}" if name not in required else ""
         rules.append(f"first_{place}: field_{place} more_{place + 1}{rest}")
@@ -73,7 +75,12 @@ def _form(field: object) -> str | None:
     return None
 
 
-def _value(field: Mapping[str, Any]) -> str:
+def _free(field: object) -> str:
+    """A field that the schema alone holds, in the same notation as the whole record would be."""
+    return f"%json {_json(closed(field) if isinstance(field, Mapping) else field)}"
+
+
+def _copied(field: Mapping[str, Any]) -> str:
     return "span" if _form(field) == _TEXT else '"[" (span (", " span)*)? "]"'
 
 
