@@ -16,6 +16,7 @@ from typing import Any
 
 from metier.errors import BadInput
 from metier.labs.jobs import JOBS, Call
+from metier.labs.logged import logged_call
 from metier.labs.messages import Habit, habit
 from metier.labs.structured import structured_intent_call
 
@@ -132,29 +133,16 @@ def _record(call: Call, id_: str, time_s: float, customer: str, rng: Random) -> 
     reasoning = int(_REASONING[call.job] * math.exp(_REASONING_SIGMA * rng.gauss(0, 1)))
     output_tokens = max(1, int(len(call.answer) / _CHARS_PER_TOKEN)) + reasoning
     latency_s = _FIRST_TOKEN_S * math.exp(0.4 * rng.gauss(0, 1)) + output_tokens / _TOKENS_PER_S
-    cost_usd = (input_tokens * INPUT_USD_PER_MILLION + output_tokens * OUTPUT_USD_PER_MILLION) / 1e6
-    record: dict[str, Any] = {
-        "id": id_,
-        "time": round(time_s, 3),
-        "customer": customer,
-        "request": {"model": MODEL, "messages": call.messages, **call.parameters},
-        "response": {
-            "id": f"chatcmpl-{id_}",
-            "object": "chat.completion",
-            "created": int(time_s),
-            "model": MODEL,
-            "choices": [
-                {"index": 0, "message": _message(call), "finish_reason": "stop" if call.tool is None else "tool_calls"}
-            ],
-            "usage": {
-                "prompt_tokens": input_tokens,
-                "completion_tokens": output_tokens,
-                "total_tokens": input_tokens + output_tokens,
-            },
-        },
-        "latency_s": round(latency_s, 4),
-        "cost_usd": round(cost_usd, 8),
-    }
+    record = logged_call(
+        id_,
+        time_s,
+        {"model": MODEL, "messages": call.messages, **call.parameters},
+        _message(call),
+        n_tokens=(input_tokens, output_tokens),
+        usd_per_million=(INPUT_USD_PER_MILLION, OUTPUT_USD_PER_MILLION),
+        latency_s=latency_s,
+    )
+    record["customer"] = customer
     _judge(record, call, rng)
     return record
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from metier.errors import BadInput
 from metier.labs.jobs import Call
+from metier.labs.logged import logged_call
 from metier.labs.telecom import questions, text
 from metier.labs.telecom.analyst import conclusion, reasoning
 from metier.labs.telecom.desk import alarm_call, open_call, ticket_call
@@ -159,29 +160,16 @@ def _record(call: Call, id_: str, time_s: float, group: str, rng: Random) -> dic
     reasoned = int(_REASONING[call.job] * math.exp(_REASONING_SIGMA * rng.gauss(0, 1)))
     output_tokens = max(1, _n_tokens(call.answer)) + reasoned
     latency_s = _FIRST_TOKEN_S * math.exp(0.4 * rng.gauss(0, 1)) + output_tokens / _TOKENS_PER_S
-    cost_usd = (input_tokens * INPUT_USD_PER_MILLION + output_tokens * OUTPUT_USD_PER_MILLION) / 1e6
-    message = {"role": "assistant", "content": call.answer}
-    usage = {
-        "prompt_tokens": input_tokens,
-        "completion_tokens": output_tokens,
-        "total_tokens": input_tokens + output_tokens,
-    }
-    record: dict[str, Any] = {
-        "id": id_,
-        "time": round(time_s, 3),
-        "group": group,
-        "request": {"model": MODEL, "messages": call.messages, **call.parameters},
-        "response": {
-            "id": f"chatcmpl-{id_}",
-            "object": "chat.completion",
-            "created": int(time_s),
-            "model": MODEL,
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            "usage": usage,
-        },
-        "latency_s": round(latency_s, 4),
-        "cost_usd": round(cost_usd, 8),
-    }
+    record = logged_call(
+        id_,
+        time_s,
+        {"model": MODEL, "messages": call.messages, **call.parameters},
+        {"role": "assistant", "content": call.answer},
+        n_tokens=(input_tokens, output_tokens),
+        usd_per_million=(INPUT_USD_PER_MILLION, OUTPUT_USD_PER_MILLION),
+        latency_s=latency_s,
+    )
+    record["group"] = group
     _judge(record, call, rng)
     return record
 
