@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from rapidfuzz import fuzz, process
-
-from metier.labs.telecom.text import OPTIONS
+from metier.errors import Unreadable
+from metier.views.telelogs.choices import CLASSES, find_choices
 
 Form = Literal["standard", "randomised", "other"]
 FORMS: tuple[Form, ...] = ("standard", "randomised", "other")
 
-_OPTION = re.compile(r"[-*\s]*\(?([A-Za-z]{0,2}\d{1,2}|[A-Za-z])\)?[*\s]*[:：.)]\s*(\S.*)")
-# Published texts are 43 or less like one another; a rewording of one stays far above.
-_LEAST_ALIKE = 70
 _FEWEST = 2
 
 
@@ -35,22 +30,16 @@ class Options:
 
 
 def read_options(question: str) -> Options:
-    """The options of a question, in any order and under any names."""
-    causes: dict[str, str] = {}
-    for label, text in _stated(question):
-        found = process.extractOne(text, OPTIONS, scorer=fuzz.token_sort_ratio, score_cutoff=_LEAST_ALIKE)
-        if found is not None:
-            causes.setdefault(label.casefold(), found[2])
+    """The options of a question, in any order and under any names, as the view reads them that specialists look through."""
+    try:
+        choices = find_choices([line for line in question.splitlines() if "|" not in line]) or {}
+    except Unreadable:
+        choices = {}
+    causes = {label.casefold(): cause for cause, label in choices.items()}
     if len(causes) < _FEWEST:
         return Options({}, "other")
-    published = list(causes.items()) == [(cause.casefold(), cause) for cause in OPTIONS]
+    published = list(causes.items()) == [(cause.casefold(), cause) for cause in CLASSES]
     return Options(causes, "standard" if published and not _cells_first(question) else "randomised")
-
-
-def _stated(question: str) -> list[tuple[str, str]]:
-    """Lines such as "C3: A neighboring cell …", tables apart."""
-    lines = (line for line in question.splitlines() if "|" not in line)
-    return [(found[1], found[2].strip()) for line in lines if (found := _OPTION.fullmatch(line.rstrip()))]
 
 
 def _cells_first(question: str) -> bool:
