@@ -31,7 +31,8 @@ from metier.progress import silent
 from metier.statistics.intervals import Interval, proportion
 from metier.students import STUDENTS, LabelledTexts, TaskSpec
 from metier.views import VIEWS
-from telecom_windows import OPEN, SEALED, windows
+from telecom_styles import OPEN, SEALED
+from telecom_windows import windows
 
 TREES = STUDENTS["trees"]
 VIEW = VIEWS["telelogs"]
