@@ -12,13 +12,15 @@ def logged_call(
     request: Mapping[str, Any],
     message: Mapping[str, Any],
     *,
+    fields: Mapping[str, Any],
     n_tokens: tuple[int, int],
     usd_per_million: tuple[float, float],
     latency_s: float,
 ) -> dict[str, Any]:
     """The record of one call: what was asked, and the assistant's `message`.
 
-    `n_tokens` and `usd_per_million` are those of input and output; `time_s` is in Unix seconds.
+    `fields` are what the application logs beside it, such as the customer; `n_tokens` and
+    `usd_per_million` are those of input and output; `time_s` is in Unix seconds.
     """
     read, written = n_tokens
     reason = "tool_calls" if message.get("tool_calls") else "stop"
@@ -26,6 +28,7 @@ def logged_call(
     return {
         "id": id_,
         "time": round(time_s, 3),
+        **fields,
         "request": dict(request),
         "response": {
             "id": f"chatcmpl-{id_}",

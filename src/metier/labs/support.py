@@ -138,11 +138,11 @@ def _record(call: Call, id_: str, time_s: float, customer: str, rng: Random) -> 
         time_s,
         {"model": MODEL, "messages": call.messages, **call.parameters},
         _message(call),
+        fields={"customer": customer},
         n_tokens=(input_tokens, output_tokens),
         usd_per_million=(INPUT_USD_PER_MILLION, OUTPUT_USD_PER_MILLION),
         latency_s=latency_s,
     )
-    record["customer"] = customer
     _judge(record, call, rng)
     return record
 

@@ -165,11 +165,11 @@ def _record(call: Call, id_: str, time_s: float, group: str, rng: Random) -> dic
         time_s,
         {"model": MODEL, "messages": call.messages, **call.parameters},
         {"role": "assistant", "content": call.answer},
+        fields={"group": group},
         n_tokens=(input_tokens, output_tokens),
         usd_per_million=(INPUT_USD_PER_MILLION, OUTPUT_USD_PER_MILLION),
         latency_s=latency_s,
     )
-    record["group"] = group
     _judge(record, call, rng)
     return record
 
