@@ -90,6 +90,16 @@ def test_long_packs_take_another_way_to_the_same_gradients(models: dict[str, Pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_as_many_answer_rows_as_places_are_not_all_places(models: dict[str, Path], kind: str) -> None:
+    """29 answer tokens are filled up to 32 rows, so that the last sequence of 22 places has 19 + 3 rows."""
+    encoded = some((1100, 1090), (23, 4))
+    loss, gradients = learn(read(models[kind], longest=1100), encoded, [0, 1])
+    wanted, wanted_gradients = expected(models[kind], encoded)
+    assert loss == pytest.approx(wanted, rel=1e-5)
+    assert_same(gradients, wanted_gradients)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_packed_example_has_the_loss_it_has_alone(models: dict[str, Path], kind: str) -> None:
     network, encoded = read(models[kind]), some((20, 12), (30, 25), (7, 3))
     alone = [learn(network, encoded, [i], fill=1) for i in range(3)]

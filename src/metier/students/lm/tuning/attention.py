@@ -78,34 +78,26 @@ def attend_backward(
 def _by_sequence(q: Tensor, k: Tensor, v: Tensor, scale: float, view: View) -> Tensor:
     parts = []
     for begin, end in pairwise(view.bounds):
-        places = torch.arange(begin, end, device=q.device) if view.rows is None else view.rows
-        if view.rows is None:
-            mine = slice(begin, end)
-        else:
-            inside = ((places >= begin) & (places < end)).nonzero().flatten()
+        places, mine = None, slice(begin, end)
+        if view.rows is not None:
+            inside = ((view.rows >= begin) & (view.rows < end)).nonzero().flatten()
             if not len(inside):
                 continue
             mine = slice(int(inside[0]), int(inside[-1]) + 1)
-        parts.append(_one(q[:, :, mine], k[:, begin:end], v[:, begin:end], scale, view.window, places, mine, begin))
+            places = view.rows[mine] - begin
+        parts.append(_one(q[:, :, mine], k[:, begin:end], v[:, begin:end], scale, view.window, places))
     return torch.cat(parts, dim=2)
 
 
-def _one(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    scale: float,
-    window: int | None,
-    places: Tensor,
-    mine: slice,
-    begin: int,
-) -> Tensor:
-    n, nq = k.shape[1], q.shape[2]
+def _one(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None, places: Tensor | None) -> Tensor:
+    """Attention within one sequence; `places` (nq,) are those of the queries in it, None: all. That there are as many
+    queries as places does not say that they are these: rows are filled up by the last one again."""
+    n = k.shape[1]
     keys, values = (t[:, None].expand(-1, q.shape[1], -1, -1) for t in (k, v))
-    if nq == n and (window is None or n <= window):
+    if places is None and (window is None or n <= window):
         return scaled_dot_product_attention(q, keys, values, is_causal=True, scale=scale)
-    at = (torch.arange(n, device=q.device) if nq == n else places[mine] - begin)[:, None]
     place = torch.arange(n, device=q.device)
+    at = (place if places is None else places)[:, None]
     seen = at >= place
     if window is not None:
         seen &= at - place < window
