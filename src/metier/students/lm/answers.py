@@ -12,7 +12,7 @@ from metier.metrics.grounding import count_ungrounded
 from metier.metrics.records import canonical, parse_record
 from metier.metrics.schemas import record_checker
 from metier.students.base import TaskSpec
-from metier.students.lm.parts import Constraint, Generated
+from metier.students.lm.parts import Constraint, Generated, Span
 from metier.students.lm.reasoned import concluded
 
 
@@ -69,7 +69,7 @@ def reader_of(task: TaskSpec, boxed: tuple[str, ...] = ()) -> AnswerReader:
     return AnswerReader(task.kind, schema, record_checker(schema) if schema is not None else lambda _: None, boxed)
 
 
-def constraint_of(task: TaskSpec, classes: tuple[str, ...], copied: tuple[str, ...] = ()) -> Constraint:
+def constraint_of(task: TaskSpec, classes: tuple[str, ...], copied: tuple[Span, ...] = ()) -> Constraint:
     """What an answer of the task may be; of a record, which fields are copied from the input."""
     if task.kind is OutputKind.LABEL:
         return Constraint(labels=classes)

@@ -28,6 +28,7 @@ from metier.students.lm.building import (
     read_foreignness,
     score_from,
 )
+from metier.students.lm.copying import stored_span
 from metier.students.lm.learning import Learnt
 from metier.students.lm.predictor import LmPredictor, asking_of
 from metier.students.lm.prompts import form_from_json, form_to_json
@@ -85,7 +86,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
         form=form_to_json(learnt.asking.form),
         n_context=job.n_context,
         max_output_tokens=learnt.asking.max_output_tokens,
-        copied=list(copying.fields),
+        copied=[asdict(span) for span in copying.fields],
         is_reasoned=job.is_reasoned,
         served=file_of(built.served),
         adapters=adapters,
@@ -119,7 +120,7 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
             classes,
             form,
             int(meta["max_output_tokens"]),
-            tuple(meta.get("copied", ())),
+            tuple(map(stored_span, meta.get("copied", ()))),
             is_reasoned=bool(meta.get("is_reasoned", False)),
         ),
         LlamaEngine.shared(

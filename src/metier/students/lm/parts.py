@@ -74,13 +74,26 @@ class Tuned:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A field of a record whose values are copied from the input, and how they lie there: `begins`, `ends`: where a line of
+    it does; on at most so many `lines` (0: any number); in one of these `forms` (regular
+    expressions; none: in any)."""
+
+    field: str
+    begins: bool = False
+    ends: bool = False
+    lines: int = 0
+    forms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Constraint:
     """What an answer may be: anything, JSON that fits `schema`, or one of `labels`. The `copied` fields of the schema hold
     spans of the prompt's input (see `engine.copying`), where the prompt says which part of it is the input."""
 
     schema: Mapping[str, Any] | None = None
     labels: tuple[str, ...] = ()
-    copied: tuple[str, ...] = ()
+    copied: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)

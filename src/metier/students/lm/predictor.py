@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from metier.artefacts.tasks import OutputKind
 from metier.metrics.correctness import is_correct
+from metier.metrics.generation import INVALID
+from metier.metrics.grounding import leaves
+from metier.metrics.records import parse_record
 from metier.students.base import Answers, FloatArray, ProbabilityArray, TaskSpec
 from metier.students.confidence import ScoreModel
 from metier.students.lm.answers import AnswerReader, ReadAnswer, constraint_of, reader_of
 from metier.students.lm.foreignness import CharacterModel
-from metier.students.lm.parts import Constraint, Generated, PromptForm, Writer
+from metier.students.lm.parts import Constraint, Generated, PromptForm, Span, Writer
 from metier.students.lm.reasoned import spread
 from metier.students.lm.scores import FEATURES, AnswerScore, answer_features
 
@@ -47,13 +50,22 @@ class Asking:
         limit = self.max_output_tokens
         return writer.write(prompts, self.constraint, max_tokens=limit, temperature=temperature, seed=seed)
 
-    def copying(self, fields: tuple[str, ...]) -> Asking:
+    def copying(self, fields: tuple[Span, ...]) -> Asking:
         """The same with these fields held to the input, and no others."""
         return replace(self, constraint=replace(self.constraint, copied=fields))
 
     def read(self, written: Sequence[Generated], inputs: Sequence[str]) -> list[ReadAnswer]:
         """What the answers say."""
-        return [self.reader.read(one, text) for one, text in zip(written, inputs, strict=True)]
+        return [self._held(self.reader.read(one, text), text) for one, text in zip(written, inputs, strict=True)]
+
+    def _held(self, answer: ReadAnswer, source: str) -> ReadAnswer:
+        """The answer, unless it has a value that its constraint forbids: the engine drops a grammar that it cannot follow,
+        and goes on without one."""
+        if answer.failure is not None or not self.constraint.copied:
+            return answer
+        record, text = parse_record(answer.text) or {}, " ".join(source.split())
+        values = [leaf for span in self.constraint.copied for leaf in leaves(record.get(span.field))]
+        return answer if all(str(value).strip() in text for value in values) else replace(answer, failure=INVALID)
 
     def second_opinion(self, writer: Writer, inputs: Sequence[str], first: Sequence[ReadAnswer]) -> FloatArray:
         """(n,) 1.0 where a second, warmer sample says the same, else 0.0; failed answers are not asked again."""
@@ -71,7 +83,7 @@ def asking_of(
     classes: tuple[str, ...],
     form: PromptForm,
     max_output_tokens: int,
-    copied: tuple[str, ...] = (),
+    copied: tuple[Span, ...] = (),
     *,
     is_reasoned: bool = False,
 ) -> Asking:

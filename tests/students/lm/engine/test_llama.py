@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from tokenizers import Tokenizer
 from metier.errors import BadInput, MissingExtra
 from metier.students.lm.engine import LlamaEngine, encode_prompt
 from metier.students.lm.exporting import write_gguf
-from metier.students.lm.parts import Constraint, Prompt
+from metier.students.lm.parts import Constraint, Prompt, Span
 
 pytest.importorskip("xllamacpp")
 pytest.importorskip("gguf")
@@ -132,7 +133,7 @@ def test_copied_fields_hold_spans_of_the_input(engine: LlamaEngine) -> None:
         "required": ["shop", "more"],
     }
     source = 'Shop "A\\B" & Söhne\n  12,50  €\nNO.7'
-    constraint = Constraint(schema=schema, copied=("shop", "signs"))
+    constraint = Constraint(schema=schema, copied=(Span("shop"), Span("signs")))
     shops = set()
     for seed in range(16):
         (answer,) = engine.write([Prompt("<", source, "> ")], constraint, max_tokens=500, temperature=1.5, seed=seed)
@@ -146,9 +147,39 @@ def test_copied_fields_hold_spans_of_the_input(engine: LlamaEngine) -> None:
     assert len(shops) > 1
 
 
+SOURCE = "Shop B Ltd (1-X)\n1, High Street\n2000 Town\nfrom 1/2/2018 to 30/12/2018\nEND"
+
+
+@pytest.mark.parametrize(
+    ("span", "possible"),
+    [
+        (Span("a", begins=True, lines=1), r"(Shop( B.*)?|1(,.*)?|2000( Town)?|from( 1.*)?|END)"),
+        (Span("a", begins=True, ends=True, lines=2), r".*"),
+        (Span("a", ends=True, lines=1), r"(.*\)|(.*High )?Street|(2000 )?Town|.*2018|/2018|END)"),
+        (Span("a", forms=(r"\d{1,2}/\d{1,2}/\d{4}",)), r"(1/2/2018|30/12/2018)"),
+        (Span("a", ends=True, forms=(r"\d{1,2}/\d{1,2}/\d{4}",)), r"30/12/2018"),
+    ],
+)
+def test_copied_fields_lie_as_their_spans_say(engine: LlamaEngine, span: Span, possible: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    flat, lines = " ".join(SOURCE.split()), [" ".join(line.split()) for line in SOURCE.splitlines()]
+    found = set()
+    for seed in range(8):
+        prompt, constraint = Prompt("<", SOURCE, "> "), Constraint(schema=schema, copied=(span,))
+        (answer,) = engine.write([prompt], constraint, max_tokens=300, temperature=1.5, seed=seed)
+        value = json.loads(answer.text)["a"]
+        assert answer.finish == "stop"
+        assert re.fullmatch(possible, value), value
+        assert value in flat
+        if span.begins and span.ends:
+            assert any(value == " ".join(lines[i:j]) for i in range(5) for j in range(i + 1, i + 3))
+        found.add(value)
+    assert len(found) > 1 or span.forms
+
+
 def test_without_words_to_copy_the_schema_holds(engine: LlamaEngine) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
-    constraint = Constraint(schema=schema, copied=("a",))
+    constraint = Constraint(schema=schema, copied=(Span("a"),))
     (answer,) = engine.write([Prompt("<", " \n", "> ")], constraint, max_tokens=60, temperature=1.0, seed=1)
     assert answer.text.startswith('{"a": "')
 

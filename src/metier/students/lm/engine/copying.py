@@ -1,21 +1,21 @@
 """Values that are copied: a grammar under which the fields of a record can only hold spans of the input.
 
 A small model that copies a name letter by letter slips ("KEKBUDAYAAN" for "KEBUDAYAAN"). Where a field's values stand in
-the input, its answer may be any run of the input's words and signs and nothing else, so that nothing is made up. The
-grammar is in the notation of llguidance, llama.cpp's constraint engine, whose substring expressions accept such runs.
+the input, its answer may be a run of the input's words and signs that lies as such values do (see `spans`) and nothing
+else, so that nothing is made up. The grammar is in the notation of llguidance, llama.cpp's constraint engine, whose
+substring expressions accept such runs.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.students.lm.engine.schemas import closed
+from metier.students.lm.engine.spans import Lines, json_text, span_grammar
+from metier.students.lm.parts import Span
 
-# A run may begin and end at any word or sign.
-_PIECES = re.compile(r"\w+|[^\w\s]")
 # What a schema may say of a copied field, and of the record around it: all else is left to the schema's own grammar.
 _OF_TEXT = frozenset({"type", "description", "title"})
 _OF_LIST = _OF_TEXT | {"items"}
@@ -33,20 +33,25 @@ def copyable(schema: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, field in properties.items() if _form(field) is not None)
 
 
-def copying_grammar(schema: Mapping[str, Any], copied: Sequence[str], source: str) -> str | None:
+def copying_grammar(schema: Mapping[str, Any], copied: Sequence[Span], source: str) -> str | None:
     """The grammar of records whose `copied` fields (all of them `copyable`) hold spans of `source`; None where the source
     has no word, so that there is nothing to copy.
 
     Records are written as `metrics.records.canonical` writes them: fields in the schema's order, those not required may be
     absent, ", " and ": " between. White space of the source, line breaks too, is one space.
     """
-    pieces = _pieces(source)
-    if not pieces:
+    lines = Lines.of(source)
+    if not lines.pieces:
         return None
+    spans = {span.field: span for span in copied}
     properties, required = dict(schema["properties"]), set(schema.get("required", ()))
-    rules = ["%llguidance {}", f"SPAN: %regex {_json({'substring_chunks': pieces})}", r'span: "\"" SPAN "\""']
+    pieces = [json_text(piece) for piece in lines.flat]
+    rules = ["%llguidance {}", f"SPAN: %regex {_json({'substring_chunks': pieces})}"]
     for place, (name, field) in enumerate(properties.items()):
-        rules.append(f"value_{place}: {_copied(field) if name in copied else _free(field)}")
+        if name in spans:
+            more, span = span_grammar(spans[name], lines, str(place))
+            rules += [*more, f"span_{place}: {span}"]
+        rules.append(f"value_{place}: {_copied(field, place) if name in spans else _free(field)}")
         rules.append(f"field_{place}: {_json(f'{_json(name)}: ')} value_{place}")
         rest = f" | first_{place + 1}" if name not in required else ""
         rules.append(f"first_{place}: field_{place} more_{place + 1}{rest}")
@@ -54,15 +59,6 @@ def copying_grammar(schema: Mapping[str, Any], copied: Sequence[str], source: st
         rules.append(f'more_{place}: ", " field_{place} more_{place + 1}{rest}')
     end = len(properties)
     return "\n".join([*rules, f'first_{end}: ""', f'more_{end}: ""', 'start: "{" first_0 "}"'])
-
-
-def _pieces(source: str) -> list[str]:
-    """The source's words and signs as they are written within a JSON string, one space wherever it has white space."""
-    pieces: list[str] = []
-    for word in source.split():
-        pieces += [" "] if pieces else []
-        pieces += [_json(piece)[1:-1] for piece in _PIECES.findall(word)]
-    return pieces
 
 
 def _form(field: object) -> str | None:
@@ -80,8 +76,9 @@ def _free(field: object) -> str:
     return f"%json {_json(closed(field) if isinstance(field, Mapping) else field)}"
 
 
-def _copied(field: Mapping[str, Any]) -> str:
-    return "span" if _form(field) == _TEXT else '"[" (span (", " span)*)? "]"'
+def _copied(field: Mapping[str, Any], place: int) -> str:
+    span = f"span_{place}"
+    return span if _form(field) == _TEXT else f'"[" ({span} (", " {span})*)? "]"'
 
 
 def _json(value: object) -> str:
