@@ -15,6 +15,7 @@ from metier.students import checkpoints
 from metier.students.base import EpochPoint
 from metier.students.lm.parts import Encoded
 from metier.students.lm.tuning import ranks
+from metier.students.lm.tuning.averaging import Average
 from metier.students.lm.tuning.engines import Engine
 from metier.students.lm.tuning.memory import is_out_of_memory
 from metier.students.lm.tuning.optimiser import Optimiser, schedule
@@ -26,7 +27,8 @@ _MOST_ROLLBACKS = 3
 
 @dataclass
 class State:
-    """Where a training stands; all of it is in every checkpoint. Losses are sums in nats since the last measurement."""
+    """Where a training stands; all of it is in every checkpoint. Losses are sums in nats since the last measurement;
+    `averaged` steps are in the mean of the weights."""
 
     micro_tokens: int
     step: int = 0
@@ -38,6 +40,7 @@ class State:
     wall_s: float = 0.0
     rate_scale: float = 1.0
     rollbacks: int = 0
+    averaged: int = 0
     best: int = 0
     curve: list[EpochPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -59,6 +62,7 @@ class Run:
         self._engine, self._material, self._plan = engine, material, plan
         self._work, self._recipe, self._micro_tokens = work, recipe, micro_tokens
         self._optimiser = Optimiser(engine.masters, plan.weight_decay, plan.clip)
+        self._average = Average(engine)
         self.state = State(micro_tokens)
         self._begun = self._saved = time.perf_counter()
         self._steps = steps_per_epoch(material.train, plan.step_tokens)
@@ -78,6 +82,7 @@ class Run:
                 self._roll_back()
                 continue
             self.state.step += 1
+            self._add_to_average()
             if self._is_measured(place + 1):
                 if not self._measure(progress):
                     self._roll_back()
@@ -86,6 +91,11 @@ class Run:
         progress(self._description(), self._total, self._total)
         self._bring_back_best()
         return self.state
+
+    def _add_to_average(self) -> None:
+        if self.state.step > (1 - self._plan.averaged) * self._total:
+            self.state.averaged += 1
+            self._average.add(self.state.averaged)
 
     def _description(self) -> str:
         state = self.state
@@ -145,7 +155,14 @@ class Run:
         self.state.notes.append(f"Out of memory at step {self.state.step}: went on with {halved} tokens at a time.")
 
     def _measure(self, progress: Progress) -> bool:
-        """The tune split; False where its loss is no number."""
+        """The tune split, by the mean of the weights once there is one; False where its loss is no number."""
+        with self._average.in_place():
+            is_measured = self._measure_what_is_in_place(progress)
+        if is_measured:
+            self._save()
+        return is_measured
+
+    def _measure_what_is_in_place(self, progress: Progress) -> bool:
         state, tune = self.state, self._material.tune
         loss = math.nan
         if tune:
@@ -161,7 +178,6 @@ class Run:
             state.best = len(state.curve)
             if ranks.is_first():
                 checkpoints.write(self._work / checkpoints.BEST, self._engine.masters, {"recipe": self._recipe})
-        self._save()
         return True
 
     def _tune_loss(self) -> float:
@@ -183,6 +199,7 @@ class Run:
         if not self._load():
             self._engine.reset()
             self._optimiser.restore({})
+            self._average.restore({})
             self.state = State(self.state.micro_tokens)
         self.state.rollbacks, self.state.rate_scale = rollbacks, scale
         self.state.notes.append(
@@ -198,7 +215,11 @@ class Run:
         if ranks.is_first():
             tensors = {f"master.{name}": tensor for name, tensor in self._engine.masters.items()}
             written = {**asdict(self.state), "recipe": self._recipe}
-            checkpoints.write(self._work / checkpoints.STATE, {**tensors, **self._optimiser.tensors()}, written)
+            checkpoints.write(
+                self._work / checkpoints.STATE,
+                {**tensors, **self._optimiser.tensors(), **self._average.tensors()},
+                written,
+            )
         ranks.wait()
 
     def _load(self) -> bool:
@@ -211,6 +232,7 @@ class Run:
         for name, master in self._engine.masters.items():
             master.data.copy_(tensors[f"master.{name}"])
         self._optimiser.restore(tensors)
+        self._average.restore(tensors)
         self._engine.refresh()
         self._begun = self._saved = time.perf_counter()
         return True

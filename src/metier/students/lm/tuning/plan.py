@@ -23,7 +23,8 @@ class TuningPlan:
     is computed once for all epochs while it fits into `cache_gib`. Embeddings and norms are never changed.
     `rate` is the top of the learning rate's schedule: a rise over the share `warm_up` of the steps, then a cosine down
     to a tenth. A step sees examples with `step_tokens` answer tokens or a little more. The tune split is measured
-    `evaluations` times an epoch; after `patience` of them in a row without a better one it ends (0: never).
+    `evaluations` times an epoch; after `patience` of them in a row without a better one it ends (0: never). Over the last
+    share `averaged` of the steps the mean of the weights is what is measured and kept (0: each state by itself).
     `micro_tokens` bounds what goes through the network at once; `threads` 0 uses every core. `precision` "auto" is
     bfloat16 where the processor multiplies it. `device` "auto" is the first GPU, else the CPU.
     """
@@ -40,6 +41,7 @@ class TuningPlan:
     clip: float = 1.0
     evaluations: int = 1
     patience: int = 2
+    averaged: float = 0.6
     micro_tokens: int = 0
     cache_gib: float = 1.0
     precision: Precision = "auto"
@@ -60,6 +62,8 @@ class TuningPlan:
                 raise BadInput(f"The tuning plan's {name} is {getattr(self, name)}; give 0 or more.")
         if not 0 <= self.warm_up < 1:
             raise BadInput(f"The tuning plan's warm_up is {self.warm_up}; give a share of the steps in [0, 1).")
+        if not 0 <= self.averaged <= 1:
+            raise BadInput(f"The tuning plan's averaged is {self.averaged}; give a share of the steps in [0, 1].")
         if self.method not in ("full", "lora"):
             raise BadInput(f"The tuning method {self.method!r} is not known; it is 'full' or 'lora'.")
 
