@@ -19,12 +19,12 @@ from metier.students.confidence import ScoreModel, fit_score_model, fit_temperat
 from metier.students.exports import write_arrays
 from metier.students.lm.answers import ReadAnswer
 from metier.students.lm.coding import coder_for
-from metier.students.lm.copying import Copying, copied_in, decide
+from metier.students.lm.copying import Copying, copied_in, decide, stored_span
 from metier.students.lm.engine import LlamaEngine, TorchWriter
 from metier.students.lm.exporting import About, compare_answers, demand, write_gguf
 from metier.students.lm.foreignness import CharacterModel, fit_character_model
 from metier.students.lm.keeping import kept, read_answers
-from metier.students.lm.parts import Base, Generated, Writer
+from metier.students.lm.parts import Base, Generated, Span, Writer
 from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking, features_of, label_logits
 from metier.students.lm.scores import AnswerScore, BoolArray, agreement_is_measurable, choose_answer_score
@@ -124,11 +124,10 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
         )
         found.append((name, same))
     job.progress("Comparing builds", len(names) + 1, len(names) + 1)
-    served = demand(found)
-    reason = "asked for" if asked != "auto" else "the smallest build that keeps to the parity margin"
+    served, reason = demand(found)
     return {
         "served": served,
-        "reason": reason,
+        "reason": reason if asked == "auto" else "asked for",
         "parity": "; ".join(f"{name}: {same.sentence}" for name, same in found),
     }
 
@@ -153,12 +152,12 @@ def choose_copying(job: Job, asking: Asking, served: str) -> Copying:
     schema = job.task.output_schema
     if job.settings.copying == "off" or job.task.kind is not OutputKind.FIELDS or schema is None:
         return Copying((), "")
-    fields = copied_in(job.train, schema)
-    if not fields or not len(job.tune):
+    spans = copied_in(job.train, schema)
+    if not spans or not len(job.tune):
         return Copying((), "")
     tune = job.tune.take(compared_places(job))
 
-    def right(copied: tuple[str, ...], place: Path) -> int:
+    def right(copied: tuple[Span, ...], place: Path) -> int:
         held = asking.copying(copied)
         job.progress("Comparing spans of the input with free values", int(bool(copied)), 2)
         path = place / _COPIED_ANSWERS if copied else _answers_file(job.phases.folder / _PARITY, served)
@@ -166,9 +165,9 @@ def choose_copying(job: Job, asking: Asking, served: str) -> Copying:
         return int(_right(job, held.read(written, tune.inputs), tune.labels).sum())
 
     facts = job.phases.once(
-        _COPYING, lambda place: asdict(decide(fields, lambda copied: right(copied, place), len(tune)))
+        _COPYING, lambda place: asdict(decide(spans, lambda copied: right(copied, place), len(tune)))
     )
-    return Copying(tuple(facts["fields"]), facts["story"])
+    return Copying(tuple(map(stored_span, facts["fields"])), facts["story"])
 
 
 def _right(job: Job, read: Sequence[ReadAnswer], wanted: Sequence[str | None]) -> BoolArray:

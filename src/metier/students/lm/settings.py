@@ -58,8 +58,9 @@ class LmSettings(BaseModel):
     )
     quantisation: Literal["auto", "q8_0", "q4", "shared"] = Field(
         "auto",
-        description="Build that answers; auto takes the smallest that keeps to the parity margin. shared: the base's own, "
-        "with the adapter on top, so that specialists of one base share it in memory (needs vocabulary = keep).",
+        description="Build that answers; auto takes the smallest that is shown to keep to the parity margin, else the one "
+        "most like the model as it was tuned. shared: the base's own, with the adapter on top, so that specialists of one "
+        "base share it in memory (needs vocabulary = keep).",
     )
     parity_margin: float = Field(
         0.02,

@@ -69,12 +69,41 @@ def test_an_answer_that_did_not_end_is_wrong() -> None:
     assert found.served.estimate == 0.0
 
 
-def test_the_first_build_within_the_margin_is_taken() -> None:
+def test_a_build_that_loses_too_much_is_refused() -> None:
     good, bad = _answers(WANTED), _answers(["{}"] * 10)
     fine = compare_answers(good, good, WANTED, is_same=same_record, margin=0.02)
     worse = compare_answers(good, bad, WANTED, is_same=same_record, margin=0.02)
-    assert demand([("q4", worse), ("q8_0", fine)]) == "q8_0"
+    assert demand([("q4", worse), ("q8_0", fine)])[0] == "q8_0"
     with pytest.raises(ExportFailed, match=r"q4: 0\.0% of 10"):
         demand([("q4", worse)])
     with pytest.raises(BadInput, match="10, 10 and 9 wanted"):
         compare_answers(good, good, WANTED[:9], is_same=same_record, margin=0.02)
+
+
+def test_the_smaller_build_is_taken_where_it_is_shown_to_be_as_good() -> None:
+    ours = _answers(["{}"] * 300)
+    alike, differing = ours, _answers(["[]"] * 2 + ["{}"] * 298)
+    near, exact = (
+        compare_answers(ours, theirs, ["{}"] * 300, is_same=same_record, margin=0.03) for theirs in (differing, alike)
+    )
+    assert near.is_shown
+    assert demand([("q4", near), ("q8_0", exact)]) == (
+        "q4",
+        "the smallest build that is shown to keep to the parity margin",
+    )
+
+
+def test_where_nothing_is_shown_the_closest_build_is_taken() -> None:
+    """The smaller one is right as often, on other items."""
+    wanted = ["{}"] * 40
+    ours, lucky, close = (
+        _answers(["[]"] * wrong + ["{}"] * (20 - wrong) + ["[]"] * (20 - other) + ["{}"] * other)
+        for wrong, other in ((0, 0), (15, 15), (1, 1))
+    )
+    q4, q8 = (compare_answers(ours, theirs, wanted, is_same=same_record, margin=0.02) for theirs in (lucky, close))
+    assert q4.holds
+    assert not q4.is_shown
+    name, reason = demand([("q4", q4), ("q8_0", q8)])
+    assert name == "q8_0"
+    assert reason.startswith("no build is shown")
+    assert demand([("q4", q8), ("q8_0", q8)])[0] == "q4"  # alike: the smaller

@@ -1,10 +1,14 @@
 """How a served build's answers differ from those of the training-time model.
 
-A build is chosen, or refused, by the difference as measured: the margin is what may be lost on the tune split. A rule on
-the interval would be no better. To have the whole of a 95% interval within two points takes about 190 items without a
-single difference (Tango's bound is z² / (n + z²) there), so that small tune splits could serve nothing; to refuse only what
-is significantly beyond the margin would let a build pass that lost three of 63 answers. So the interval is printed and
-decides nothing: what the served build is worth is measured on the test split, and certified on the calibration split.
+A build is refused by the difference as measured: the margin is what may be lost on the tune split. A rule on the interval
+would be no better. To have the whole of a 95% interval within two points takes about 190 items without a single difference
+(Tango's bound is z² / (n + z²) there), so that small tune splits could serve nothing; to refuse only what is significantly
+beyond the margin would let a build pass that lost three of 63 answers. What the served build is worth is measured on the
+test split, and certified on the calibration split.
+
+Among builds that are not refused the interval decides: a smaller one is taken where its whole interval keeps to the margin.
+Where none is shown to, the build is taken that answers most like the model: a few dozen items cannot tell a coarse build
+that was lucky from one that is as good.
 """
 
 from __future__ import annotations
@@ -39,11 +43,16 @@ class Parity:
         return self.gain.estimate >= -self.margin - 1e-12
 
     @property
+    def is_shown(self) -> bool:
+        """Whether the whole interval keeps to the margin."""
+        return self.gain.lower >= -self.margin
+
+    @property
     def sentence(self) -> str:
         """The line for the card and the report, with the interval's word on the margin."""
         if not self.holds:
             kept = "not kept"
-        elif self.gain.lower >= -self.margin:
+        elif self.is_shown:
             kept = "kept by the whole interval"
         else:
             kept = "kept as measured, while the interval reaches beyond it"
@@ -98,11 +107,19 @@ def compare_answers(
     )
 
 
-def demand(builds: Sequence[tuple[str, Parity]]) -> str:
-    """The first build, in order of preference, that keeps to its margin. Raises ExportFailed where none does."""
-    for name, found in builds:
-        if found.holds:
-            return name
+def demand(builds: Sequence[tuple[str, Parity]]) -> tuple[str, str]:
+    """The build to serve, of these in order of preference, and why: the first that is shown to keep to its margin, else of
+    those that keep to it as measured the one that answers most like the model. Raises ExportFailed where none does."""
+    kept = [(name, found) for name, found in builds if found.holds]
+    for name, found in kept:
+        if found.is_shown:
+            return name, "the smallest build that is shown to keep to the parity margin"
+    if kept:
+        closest, _ = max(kept, key=lambda one: one[1].same.estimate)
+        return (
+            closest,
+            "no build is shown to keep to the parity margin; this one answers most like the model as it was tuned",
+        )
     lines = "\n".join(f"  {name}: {found.sentence}" for name, found in builds)
     raise ExportFailed(f"every build loses more right answers on the tune split than declared:\n{lines}")
 
