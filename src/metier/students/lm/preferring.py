@@ -15,6 +15,7 @@ from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking
 from metier.students.lm.preference import (
     Pair,
+    PassFailed,
     PreferencePlan,
     Tally,
     affordable_pairs,
@@ -120,7 +121,7 @@ def _pairs(job: Job, asking: Asking, kept: Sequence[int], max_pairs: int) -> tup
 def _prefer(job: Job, form: PromptForm, tuned: Path, pairs: list[Pair], plan: PreferencePlan, place: Path) -> Facts:
     try:
         made = prefer(tuned, pairs, plan, place, form=form, recipe=job.phases.recipe, progress=job.progress)
-    except NotEnoughData as problem:
+    except (NotEnoughData, PassFailed) as problem:
         return {"folder": None, "adapter": None, "story": str(problem)}
     root = job.phases.folder
     return {

@@ -16,11 +16,11 @@ pytest.importorskip("peft", reason="needs peft")
 from safetensors.torch import load_file  # noqa: E402
 from tests.students.lm.tiny_models import byte_tokenizer, write_tiny  # noqa: E402
 
-from metier.errors import BadInput, NotEnoughData, TrainingFailed  # noqa: E402
+from metier.errors import BadInput, NotEnoughData  # noqa: E402
 from metier.students.lm.coding import coder_for  # noqa: E402
 from metier.students.lm.likelihood import answer_logprobs, open_causal  # noqa: E402
 from metier.students.lm.parts import PromptForm  # noqa: E402
-from metier.students.lm.preference import Pair, PreferencePlan, affordable_pairs, prefer  # noqa: E402
+from metier.students.lm.preference import Pair, PassFailed, PreferencePlan, affordable_pairs, prefer  # noqa: E402
 from metier.students.lm.preference.losses import pair_loss  # noqa: E402
 from metier.students.lm.preference.sequences import coded_pairs  # noqa: E402
 
@@ -124,7 +124,7 @@ def test_weights_that_run_away_stop_the_pass(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file(weights, base / "model.safetensors", {"format": "pt"})
-    with pytest.raises(TrainingFailed, match="lower rate"):
+    with pytest.raises(PassFailed, match="lower rate"):
         prefer(base, PAIRS, PLAN, tmp_path / "work", form=FORM, recipe="r")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 import warnings
@@ -17,19 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metier.errors import TrainingFailed
 from metier.progress import Progress
 from metier.students.checkpoints import optimiser_tensors, read, restore_optimiser, write
 from metier.students.lm.likelihood import answer_logprobs, open_causal, without_bars
 from metier.students.lm.preference.losses import pair_loss
-from metier.students.lm.preference.plan import PreferencePlan
+from metier.students.lm.preference.plan import PassFailed, PreferencePlan
 from metier.students.lm.preference.sequences import CodedPair
+from metier.students.lm.tuning.memory import is_out_of_memory
+from metier.students.lm.tuning.workers import usable_cores
+from metier.students.lm.vocabulary.facts import FACTS_FILE
 
 _CHECKPOINT = "checkpoint.safetensors"
 _REFERENCE = "reference.safetensors"
-# Files of a model's folder that the weights are not: the tokenizer, the chat template and how to generate.
-_BESIDE = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
-_OUT_OF_MEMORY = "The memory does not hold a pair of {n} tokens. Lower the preference plan's max_tokens below that."
+# Files of a model's folder that the weights are not: the tokenizer, what llama.cpp must know of it, the chat template.
+_BESIDE = ("tokenizer.json", "tokenizer_config.json", FACTS_FILE, "chat_template.jinja", "special_tokens_map.json")
 
 
 @dataclass
@@ -54,13 +54,24 @@ def run_pass(
     folder: Path, pairs: Sequence[CodedPair], plan: PreferencePlan, work: Path, recipe: str, progress: Progress
 ) -> Run:
     """Learn from the pairs and leave `work/model` and `work/adapter`."""
-    with _repeatable(plan):
+    with _repeatable(plan), _enough_memory(pairs):
         run = _set_up(folder, plan)
         reference = _reference(run, pairs, work, recipe, progress)
         _resume(run, work, recipe)
         _learn(run, pairs, reference, plan, work, recipe, progress)
         _write(run, folder, work)
     return run
+
+
+@contextmanager
+def _enough_memory(pairs: Sequence[CodedPair]) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as problem:
+        if not is_out_of_memory(problem):
+            raise
+        longest = max(pair.n_tokens for pair in pairs)
+        raise PassFailed(f"the memory does not hold the model with one pair of up to {longest} tokens") from problem
 
 
 def clear(work: Path) -> None:
@@ -94,18 +105,11 @@ def _reference(run: Run, pairs: Sequence[CodedPair], work: Path, recipe: str, pr
     with torch.no_grad():
         for i, pair in enumerate(pairs):
             progress("Reading pairs", i, len(pairs))
-            found.append(_logprobs(run.model, pair).cpu())
+            found.append(answer_logprobs(run.model, pair.prompt, (pair.chosen, pair.rejected)).cpu())
     progress("Reading pairs", len(pairs), len(pairs))
     logprobs = torch.stack(found)
     write(work / _REFERENCE, {"logprobs": logprobs}, {"recipe": recipe})
     return logprobs
-
-
-def _logprobs(model: Any, pair: CodedPair) -> Tensor:
-    try:
-        return answer_logprobs(model, pair.prompt, (pair.chosen, pair.rejected))
-    except torch.OutOfMemoryError as error:
-        raise TrainingFailed(_OUT_OF_MEMORY.format(n=pair.n_tokens)) from error
 
 
 def _learn(
@@ -136,7 +140,7 @@ def _step(run: Run, pairs: Sequence[CodedPair], reference: Tensor, places: Any, 
     margins = []
     for i in places:
         pair, (of_chosen, of_rejected) = pairs[i], reference[i].tolist()
-        chosen, rejected = _logprobs(run.model, pair)
+        chosen, rejected = answer_logprobs(run.model, pair.prompt, (pair.chosen, pair.rejected))
         loss, margin = pair_loss(
             chosen,
             rejected,
@@ -147,9 +151,9 @@ def _step(run: Run, pairs: Sequence[CodedPair], reference: Tensor, places: Any, 
             sft_weight=plan.sft_weight,
         )
         if not math.isfinite(float(loss.detach())):
-            raise TrainingFailed(
-                f"The loss is {float(loss.detach())} at step {run.step + 1} of preference tuning: the weights have run "
-                f"away. Tune with a lower rate than {plan.rate:g}, or leave preference tuning off."
+            raise PassFailed(
+                f"the loss is {float(loss.detach())} at step {run.step + 1}: the weights have run away, and want a lower "
+                f"rate than {plan.rate:g}"
             )
         (loss / len(places)).backward()  # type: ignore[no-untyped-call]
         margins.append(margin)
@@ -223,7 +227,7 @@ def _repeatable(plan: PreferencePlan) -> Iterator[None]:
     threads = torch.get_num_threads()
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
-        torch.set_num_threads(plan.threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(plan.threads or usable_cores())
         try:
             yield
         finally:

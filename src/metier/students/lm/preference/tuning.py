@@ -60,8 +60,8 @@ def prefer(
 
     `work` is this pass's own folder: called again after a kill with the same arguments it goes on from the last checkpoint
     to the same weights, and gives back what is done. `recipe` names everything else that decides the result. Raises
-    NotEnoughData where there are fewer than `plan.min_pairs` usable pairs, TrainingFailed where the loss is not a number or
-    memory does not hold one pair, MissingExtra.
+    NotEnoughData where there are fewer than `plan.min_pairs` usable pairs, PassFailed where the loss is not a number or
+    memory does not hold one pair, TrainingFailed where the disk is full, MissingExtra.
     """
     usable = coded_pairs(coder_for(folder, form), pairs, plan.max_tokens)
     if len(usable) < plan.min_pairs:
