@@ -15,7 +15,7 @@ from metier.artefacts.estimates import Estimate, not_scored
 from metier.artefacts.policies import Certificate, Policy
 from metier.artefacts.tasks import OutputKind
 from metier.benchmark import BenchmarkSettings, benchmark
-from metier.errors import BadInput, NotEnoughData, Unreadable
+from metier.errors import BadArtefact, BadInput, NotEnoughData, Unreadable
 from metier.evaluation.telelogs.answering import Entrant
 from metier.labs.telecom.text import OPTIONS, question
 from metier.pages.console import benchmark_tables
@@ -47,14 +47,14 @@ def ask(number: int, window: int, truth: str, *, renamed: bool = False) -> ExamQ
 class Script:
     """Answers what it is told to, by the text of the question: (answer, score), a failure, or an exception."""
 
-    lines: dict[str, str | Unreadable | None]
+    lines: dict[str, str | Exception | None]
     scores: dict[str, float] = field(default_factory=dict)
     classes_: tuple[str, ...] = tuple(OPTIONS)
 
     def predict(self, inputs: Sequence[str]) -> Answers:
         said = [self.lines[text] for text in inputs]
         for one in said:
-            if isinstance(one, Unreadable):
+            if isinstance(one, Exception):
                 raise one
         return Answers(
             np.array(["" if one is None else one for one in said], dtype=object),
@@ -99,7 +99,7 @@ GIVEN = ("C1", "C2", "C3", "C3", "C4", "Z8", "Z1")
 EXAM = Exam(QUESTIONS, (SetAside("file line 9", "no answer"),), 8)
 
 
-def script(given: Sequence[str | Unreadable | None] = GIVEN) -> Script:
+def script(given: Sequence[str | Exception | None] = GIVEN) -> Script:
     return Script({one.text: said for one, said in zip(QUESTIONS, given, strict=True)})
 
 
@@ -154,6 +154,27 @@ def test_failures_count_as_wrong_with_their_reasons() -> None:
         "unreadable: no header",
     ]
     assert any("count as wrong" in note for note in made.notes)
+
+
+def test_a_specialist_that_breaks_on_an_input_is_wrong_on_it_and_one_that_breaks_on_all_ends_the_run() -> None:
+    broken = ZeroDivisionError("of the view")
+    made = run(EXAM, entrant(script(("C1", broken, "C3", "C3", "C5", "Z8", "Z7"))))
+    one = made.contestants[0]
+    assert dict(one.failures) == {"broken: ZeroDivisionError: of the view": 1}
+    assert one.forms[0].pass_at_1.value == pytest.approx(6 / 7)
+    with pytest.raises(ZeroDivisionError):
+        run(EXAM, entrant(script([broken] * 7)))
+    # What metier says on purpose is about the specialist, not about an input.
+    with pytest.raises(BadArtefact):
+        run(EXAM, entrant(script(("C1", BadArtefact("altered"), "C3", "C3", "C5", "Z8", "Z7"))))
+
+
+def test_why_an_input_is_unreadable_may_break_without_harm() -> None:
+    def explain(_: str) -> str | None:
+        raise RecursionError("too deep")
+
+    made = run(EXAM, entrant(script(("C1", None, "C3", "C3", "C5", "Z8", "Z7")), explain=explain))
+    assert dict(made.contestants[0].failures) == {"unreadable: broken: RecursionError: too deep": 1}
 
 
 def test_a_text_without_a_box_is_wrong_and_counted() -> None:

@@ -18,7 +18,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
 from metier.artefacts.estimates import not_scored
 from metier.artefacts.evaluations import ANSWER_SCHEMA, Verdict
-from metier.artefacts.specialists import Card, Specialist
+from metier.artefacts.specialists import Card, Specialist, ViewUse
 from metier.artefacts.tasks import OutputKind, Task, Template, TemplateMessage
 from metier.errors import BadInput, NotEnoughData
 from metier.evaluate import EvaluateSettings, evaluate
@@ -387,6 +387,15 @@ def test_labels_never_seen_in_training_are_wrong_and_reported(specialist):
     assert found.candidates[0].accuracy.value == pytest.approx(288 / 300)
     assert found.candidates[1].accuracy.value == 1.0
     assert any("12 test items have labels that never occur in training" in note for note in found.notes)
+
+
+def test_labels_never_seen_are_reported_unless_all_specialists_read_the_choices_of_inputs(specialist):
+    rows = many(300)
+    rows[0]["output"] = "brand new"
+    plain, other = specialist(many(300)), specialist(many(300), name="other")
+    viewed = replace(other, card=replace(other.card, view=ViewUse("v", 1, "0", classes=("a", "b"))))
+    for specialists, wanted in (([plain, viewed], (("brand new", 1),)), ([viewed], ())):
+        assert evaluate(specialists, None, dataset(rows), SETTINGS).unseen_labels == wanted
 
 
 def test_the_generalist_sees_the_tasks_own_prompt_and_labels(specialist):

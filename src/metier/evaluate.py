@@ -108,7 +108,7 @@ def evaluate(
     comparisons = _compare(answered, reference, job, settings, seed)
     champion = _champion(answered, candidates, comparisons, reference, job, settings)
     unseen = unseen_labels(dataset, reference.items) if job.kind is OutputKind.LABEL else ()
-    if any(specialist.card.view is not None and specialist.card.view.classes for specialist in specialists):
+    if specialists and all(one.card.view is not None and one.card.view.classes for one in specialists):
         unseen = ()  # inputs name their choices themselves: a name that is new is no class that is
     caveats = (generalist.caveat,) if generalist is not None and generalist.caveat else ()
     return Evaluation(

@@ -100,6 +100,48 @@ def test_a_targets_file_with_one_more_column_of_any_name(tmp_path: Path) -> None
     assert read_exam(questions, targets).questions[0].accepted == ("4",)
 
 
+def test_several_columns_that_could_hold_the_targets_are_named(tmp_path: Path) -> None:
+    questions = write_csv(tmp_path / "q.csv", [["ID", "question"], ["a", "one"]])
+    targets = write_csv(tmp_path / "t.csv", [["ID", "first", "second"], ["a", "4", "5"]])
+    with pytest.raises(BadInput, match=r"t.csv: which of the columns 'first', 'second' holds the answers\? .*'answer'"):
+        read_exam(questions, targets)
+    with pytest.raises(BadInput, match="targets need an id and an answer"):
+        read_exam(questions, write_csv(tmp_path / "u.csv", [["ID"], ["a"]]))
+    with pytest.raises(BadInput, match="targets need an id and an answer; found the columns 'first'"):
+        read_exam(questions, write_csv(tmp_path / "v.csv", [["first", "second"], ["a", "b"]]))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": LONG}],
+        {"messages": [{"role": "user", "content": LONG}, {"role": "assistant", "content": "Hm."}]},
+        [{"role": "user", "content": [{"type": "text", "text": LONG}]}],
+        json.dumps([{"role": "user", "content": LONG}]),
+        json.dumps({"messages": [{"role": "user", "content": LONG}]}),
+    ],
+)
+def test_questions_in_chats(tmp_path: Path, cell: object) -> None:
+    path = write_json(tmp_path / "a.json", [{"messages": cell, "answer": "C3"}])
+    assert [one.text for one in read_exam(path).questions] == [LONG]
+
+
+@pytest.mark.parametrize("end", [r"\n", r"\r\n"])
+def test_tables_in_one_line_get_their_line_ends_back(tmp_path: Path, end: str) -> None:
+    table = f"{LONG}\n" + "\n".join("a|b|c" for _ in range(4))
+    path = write_csv(tmp_path / "a.csv", [["question", "answer"], [table.replace("\n", end), "C3"]])
+    assert [one.text for one in read_exam(path).questions] == [table]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["[1, 2] is a list", "{C1} or {C2}?", "line\\n one\nline two", r"What is $\nabla \nu|\nu$?", "[", '{"a": 1}'],
+)
+def test_texts_that_only_look_like_chats_stay_as_they_are(tmp_path: Path, cell: str) -> None:
+    path = write_json(tmp_path / "a.json", [{"question": cell, "answer": "C3"}])
+    assert [one.text for one in read_exam(path).questions] == [cell]
+
+
 def test_numbered_copies_of_a_question_share_its_target(tmp_path: Path) -> None:
     questions = write_csv(tmp_path / "q.csv", [["ID", "question"], ["ID_1", "one"], ["ID_2", "two"]])
     targets = write_csv(

@@ -83,8 +83,8 @@ def notes_for(candidates: Sequence[CandidateScore], unseen: Sequence[tuple[str, 
         named = ", ".join(f"{label!r} ({count})" for label, count in unseen[:5])
         more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
         notes.append(
-            f"{n:,} test items have labels that never occur in training, so every specialist is wrong on them: "
-            f"{named}{more}."
+            f"{n:,} test items have labels that never occur in training, so no specialist that answers with labels of "
+            f"training is right on them: {named}{more}."
         )
     return tuple(notes)
 

@@ -22,7 +22,7 @@ from metier.sources.detection import READERS, detect
 from metier.sources.outcomes import Rejected
 from metier.sources.streams import open_stream
 
-QUESTION_NAMES = ("question", "questions", "prompt", "input", "query", "text")
+QUESTION_NAMES = ("question", "questions", "prompt", "input", "query", "text", "messages", "conversation")
 ANSWER_NAMES = (
     "answer", "answers", "target", "targets", "truth", "groundtruth", "correctanswer", "solution", "label", "output",
     "expected",
@@ -31,6 +31,7 @@ ID_NAMES = ("id", "questionid", "qid", "uid", "index", "idx", "no", "number")
 # A question with two tables is some kilobytes; what is a thousand times that is no question.
 _MAX_RECORD_BYTES = 1 << 24
 _SHOWN = 5
+_FEWEST_BREAKS = 5
 _NOT_NAME = re.compile(r"[^a-z0-9]+")
 # Short labels between separators are several accepted answers; a sentence with a comma in it is one.
 _LABEL = r"\s*(?:[A-Za-z]{0,2}\d{1,3}|[A-Za-z])\s*"
@@ -133,8 +134,32 @@ def accepted_answers(value: object) -> tuple[str, ...]:
     return (text,) if text and text.casefold() not in ("nan", "none", "null") else ()
 
 
+def question_text(value: object) -> str:
+    """The question in a cell: a text, or the last user's turn of a chat (as such, or written as JSON). A table in one line with
+    line ends spelt out, as some writers of CSV leave them, gets them back. Empty where there is none."""
+    if isinstance(value, str):
+        if value.lstrip()[:1] in ("[", "{") and (said := _turn(_list(value.strip()))):
+            return said
+        # One backslash and n may be TeX; a table in one line is none.
+        in_one_line = "\n" not in value.strip() and min(value.count("|"), value.count("\\n")) >= _FEWEST_BREAKS
+        return value.replace("\\r\\n", "\n").replace("\\n", "\n") if in_one_line else value
+    return _turn(value)
+
+
+def _turn(chat: object) -> str:
+    """What the user said last in a chat: its messages, an object that has them, or one message."""
+    if isinstance(chat, dict):
+        chat = chat.get("messages", [chat])
+    turns = [one for one in chat if isinstance(one, dict)] if isinstance(chat, list) else []
+    said = [one.get("content") for one in turns if one.get("role", "user") == "user"]
+    content = said[-1] if said else None
+    if isinstance(content, list):
+        content = "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
+    return content if isinstance(content, str) else ""
+
+
 def _list(text: str) -> object:
-    """A list written into a cell, as JSON or as Python writes it."""
+    """A list or an object written into a cell, as JSON or as Python writes it."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)
@@ -188,10 +213,10 @@ def _questions(
     found: dict[str, list[ExamQuestion]] = defaultdict(list)
     aside = []
     for number, record in enumerate(records, 1):
-        text = record.values.get(columns.question or "")
+        text = question_text(record.values.get(columns.question or ""))
         accepted = accepted_answers(record.values.get(columns.answer)) if columns.answer is not None else ()
         id = _id(record, columns) or ("" if paired else f"row {number}")
-        if not isinstance(text, str) or not text.strip():
+        if not text.strip():
             aside.append(SetAside(record.place, "no question"))
         elif not id:
             aside.append(SetAside(record.place, "no id"))
@@ -240,9 +265,9 @@ def _targets(path: Path, ids: set[str], encoding: str | None) -> tuple[dict[str,
     """Targets by the id of their question."""
     records, aside = _records(path, encoding)
     columns = _columns(records)
-    answer = columns.answer or _other_column(records, columns.id)
-    if columns.id is None or answer is None:
+    if columns.id is None:
         raise BadInput(f"{path}: targets need an id and an answer; found the columns {_names(records)}.")
+    answer = columns.answer or _other_column(path, records, columns.id)
     found: dict[str, list[ExamQuestion]] = defaultdict(list)
     for record in records:
         id, accepted = _id(record, columns), accepted_answers(record.values.get(answer))
@@ -255,10 +280,15 @@ def _targets(path: Path, ids: set[str], encoding: str | None) -> tuple[dict[str,
     return found, aside
 
 
-def _other_column(records: Sequence[_Record], id: str | None) -> str | None:
-    """The only column beside the id."""
-    names = {name for record in records[:100] for name in record.values} - {id}
-    return names.pop() if len(names) == 1 else None
+def _other_column(path: Path, records: Sequence[_Record], id: str) -> str:
+    """The only column beside the id. Raises BadInput where there is none, or several that could hold the answers."""
+    names = [name for name in dict.fromkeys(name for record in records[:100] for name in record.values) if name != id]
+    if not names:
+        raise BadInput(f"{path}: targets need an id and an answer; found the columns {_names(records)}.")
+    if len(names) > 1:
+        shown = ", ".join(repr(str(name)) for name in names[:15])
+        raise BadInput(f"{path}: which of the columns {shown} holds the answers? Call that one 'answer'.")
+    return names[0]
 
 
 def _id(record: _Record, columns: _Columns) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -60,6 +61,58 @@ def test_columns_are_found_by_their_header(question: str, drive_table: str, cell
     assert same(question, turned(drive_table) + "\n\n" + turned(cell_table))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("GPS Speed (km/h)", "gps speed(KM/H)"),
+        ("Neighbor Cell Top Set", "Neighbour Cell Top Set"),
+        ("Measurement PCell Neighbor Cell Top Set(Cell Level) Top ", "Neighbor "),
+        ("Filtered Tx BRSRP [dBm]", "RSRP"),
+        ("5G KPI PCell Layer1 DL RB Num (Including 0)", "PRB Number"),
+        ("5G KPI PCell Layer2 MAC DL Throughput [Mbps]", "Throughput(Mbps)"),
+        ("5G KPI PCell RF Serving SS-RSRP [dBm]", "SSB RSRP"),
+        ("Mechanical Downtilt", "Mech. Tilt"),
+        ("Beam Scenario", "Beam scenarios"),
+        ("Height", "Antenna Height(m)"),
+        ("gNodeB ID", "Site"),
+        ("Longitude|Latitude", "Lon|Lat"),
+    ],
+)
+def test_columns_go_by_other_names(question: str, old: str, new: str) -> None:
+    assert old in question
+    assert same(question, question.replace(old, new))
+
+
+def test_rows_without_a_time_are_known_by_their_width(question: str, drive_table: str, cell_table: str) -> None:
+    for change in (r"-", r"07/05/2025 \1", r"1746630\1", r"7 May 2025 \1", r"\1"):
+        moved = re.sub(r"2025-05-07 15:11:(\d\d)\.0+", change, question)
+        assert moved != question
+        if change == "-":
+            # Two rows are the same but for their times.
+            moved = moved.replace("|0.01|", "|0.0100|", 1)
+        assert same(question, moved)
+        rows = [line for line in moved.splitlines() if "|" in line and "Longitude" not in line]
+        assert same(question, "\n".join(rows))
+
+
+def test_typesetting_and_missing_values(question: str) -> None:
+    assert same(
+        question, question.replace("|-", "|\u2212").replace("|\u2212|", "|\u2013|").replace("|\u2212|", "|\u2013|")
+    )
+    reading = parse(question.replace(CELL, f"{CELL}\n{CELL.replace('|103|', '|-|')}"))
+    assert np.isnan(reading.cells.pci[1])
+    for old, new in (("|0.0|0.0|80|", "|-|-|80|"), ("|DEFAULT|", "|-|"), ("|255|", "|-|"), ("|31.5|", "||")):
+        one = VIEW.read(question.replace(CELL, CELL.replace(old, new)))
+        values = dict(zip((feature.name for feature in VIEW.features), one.values, strict=True))
+        # The other serving cell is known: what is not known of this one is left out.
+        assert math.isfinite(values["beyond_far_edge_low"])
+
+
+def test_a_cell_without_a_place_does_not_hide_one_with(question: str) -> None:
+    nowhere = CELL.replace("|0.0|0.0|80|", "|-|-|80|").replace("31.5", "40.0")
+    assert same(question, question.replace(CELL, f"{nowhere}\n{CELL}"))
+
+
 def test_optional_columns_may_be_missing(drive_table: str, cell_table: str) -> None:
     def without(table: str, *places: int) -> str:
         lines = [line.split("|") for line in table.splitlines()]
@@ -94,9 +147,13 @@ CELL = "0033164|1|0.0|0.0|80|6|255|0|DEFAULT|31.5|103|32T32R|34.9|NR AAU 1"
         (CELL, CELL.replace("DEFAULT", "BEAM"), r"line 29: beam scenario 'BEAM'"),
         (CELL, CELL.replace("DEFAULT", "SCENARIO_0"), r"line 29: beam scenario"),
         (CELL, CELL.replace("|255|", "|200|"), r"line 29: Digital Tilt is 200"),
-        (CELL, CELL.replace("|103|", "|-|"), r"line 29: PCI is '-', but every cell needs one"),
         (CELL, CELL.replace("|NR AAU 1", ""), r"line 29: .*this one has 13"),
         ("[Mbps]", "[Gbps]", r"has no column '5G KPI PCell Layer2 MAC DL Throughput'"),
+        ("MAC DL Throughput", "MAC UL Throughput", r"has no column '5G KPI PCell Layer2 MAC DL Throughput'"),
+        ("SS-RSRP [dBm]", "SS-RSRQ [dB]", r"has no column '5G KPI PCell RF Serving SS-RSRP'"),
+        ("(km/h)", "(m/s)", r"has no column 'GPS Speed'"),
+        ("Digital Tilt", "Digital Tilt (0.1 degrees)", r"has no column 'Digital Tilt'"),
+        ("DL RB Num (Including 0)", "DL MCS", r"has no column '5G KPI PCell Layer1 DL RB Num"),
         ("Latitude|Mechanical", "Longitude|Mechanical", r"names a column twice"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from metier.artefacts.evaluations import Latency
 from metier.artefacts.policies import Policy
 from metier.artefacts.tasks import OutputKind
-from metier.errors import Unreadable
+from metier.errors import MetierError, Unreadable
 from metier.evaluation import asking
 from metier.evaluation.answers import summarise_latency
 from metier.evaluation.telelogs.grading import boxed
@@ -26,6 +26,8 @@ FloatArray = NDArray[np.float64]
 
 _BATCH = 256
 _WRITTEN_BATCH = 16
+# Characters of an error that is no refusal; it may quote what it was given.
+_SHOWN = 120
 
 
 @runtime_checkable
@@ -125,12 +127,13 @@ def answer(
 
 @dataclass
 class _Round:
-    """One answer to each question asked so far."""
+    """One answer to each question asked so far; `broken` holds the errors that were no refusals."""
 
-    written: list[str | None]
-    failures: list[str | None]
-    scores: list[float]
-    ood_scores: list[float]
+    written: list[str | None] = field(default_factory=list)
+    failures: list[str | None] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    ood_scores: list[float] = field(default_factory=list)
+    broken: list[Exception] = field(default_factory=list)
 
     def add(self, answers: Answers, kind: OutputKind) -> None:
         n = len(answers.labels)
@@ -167,15 +170,24 @@ def _ask(
 ) -> _Round:
     size = _WRITTEN_BATCH if entrant.is_slow else _BATCH
     description = f"Asking {entrant.name}" + (f", sample {place + 1} of {n_rounds}" if n_rounds > 1 else "")
-    found = _Round([], [], [], [])
+    found = _Round()
     progress(description, 0, len(inputs))
     for start in range(0, len(inputs), size):
         batch = list(inputs[start : start + size])
         try:
-            found.add(ask(batch), entrant.kind)
-        except Unreadable:
+            answers = ask(batch)
+        except MetierError as problem:
+            if not isinstance(problem, Unreadable):
+                raise
             _ask_apart(found, ask, batch, entrant.kind)
+        except Exception:
+            _ask_apart(found, ask, batch, entrant.kind)
+        else:
+            found.add(answers, entrant.kind)
         progress(description, min(start + size, len(inputs)), len(inputs))
+    if inputs and len(found.broken) == len(inputs):
+        # A specialist that breaks on everything is broken itself, not wrong.
+        raise found.broken[0]
     return found
 
 
@@ -184,14 +196,32 @@ def _explain(found: _Round, entrant: Entrant, inputs: Sequence[str]) -> None:
     if entrant.explain is None:
         return
     for place, failure in enumerate(found.failures):
-        if failure == UNREADABLE and (why := entrant.explain(inputs[place])):
+        if failure != UNREADABLE:
+            continue
+        try:
+            why = entrant.explain(inputs[place])
+        except Exception as problem:  # that it could not be read is known; why is more than is needed
+            why = _broken(problem)
+        if why:
             found.failures[place] = f"{UNREADABLE}: {why}"
 
 
 def _ask_apart(found: _Round, ask: Callable[[Sequence[str]], Answers], batch: Sequence[str], kind: OutputKind) -> None:
-    """One by one: an input that cannot be read must not take the others with it."""
+    """One by one: an input that cannot be read, or on which a specialist breaks, must not take the others with it."""
     for text in batch:
         try:
-            found.add(ask([text]), kind)
+            answers = ask([text])
         except Unreadable as problem:
             found.refuse(f"{UNREADABLE}: {problem}")
+        except MetierError:
+            raise
+        except Exception as problem:
+            found.broken.append(problem)
+            found.refuse(_broken(problem))
+        else:
+            found.add(answers, kind)
+
+
+def _broken(problem: Exception) -> str:
+    """Why a specialist broke, as a reason to count by; not what it was asked."""
+    return f"broken: {type(problem).__name__}: {str(problem)[:_SHOWN]}"

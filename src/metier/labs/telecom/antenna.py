@@ -9,7 +9,7 @@ from metier.labs.telecom.parts import DEFAULT_TILT
 
 Array = npt.NDArray[np.floating]
 
-# TR 36.814 Table A.2.1.1-2 and TR 38.901 Table 7.3-1: half-power width of a sector, and the floor of its pattern.
+# TR 38.901 Table 7.3-1: half-power width of a sector, and the floor of its pattern. (TR 36.814 has 70 degrees and 25 dB.)
 HORIZONTAL_WIDTH_DEG = 65.0
 FLOOR_DB = 30.0
 # What the published question says of a digital tilt of 255.
@@ -34,7 +34,7 @@ def total_tilt(mechanical: Array, digital: Array) -> Array:
 
 
 def horizontal_loss(off_axis_deg: Array) -> Array:
-    """dB below the main lobe, `off_axis_deg` from it: min(12 (phi / 65)^2, 30), TR 36.814 Table A.2.1.1-2."""
+    """dB below the main lobe, `off_axis_deg` from it: min(12 (phi / 65)^2, 30), the form of TR 36.814 Table A.2.1.1-2."""
     loss = np.square(off_axis_deg)
     loss *= 12.0 / HORIZONTAL_WIDTH_DEG**2
     found: Array = np.minimum(loss, FLOOR_DB, out=loss)
@@ -42,7 +42,7 @@ def horizontal_loss(off_axis_deg: Array) -> Array:
 
 
 def vertical_loss(depression_deg: Array, tilt_deg: Array, width_deg: Array) -> Array:
-    """dB below the main lobe in elevation: min(12 ((theta - tilt) / width)^2, 30), TR 36.814 Table A.2.1.1-2."""
+    """dB below the main lobe in elevation: min(12 ((theta - tilt) / width)^2, 30), the form of TR 36.814 Table A.2.1.1-2."""
     off = depression_deg - tilt_deg
     off *= np.sqrt(np.float32(12.0)) / width_deg
     np.square(off, out=off)

@@ -8,9 +8,6 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 
-# The values of TS 38.331's TimeToTrigger, in seconds.
-TIMES_TO_TRIGGER_S = (0.04, 0.064, 0.08, 0.1, 0.128, 0.16, 0.256, 0.32, 0.48, 0.512, 0.64, 1.024, 1.28, 2.56, 5.12)
-
 
 def strongest(rsrp: FloatArray) -> tuple[IntArray, FloatArray]:
     """The strongest cell and its level, (n, t) each, of rsrp (n, c, t)."""

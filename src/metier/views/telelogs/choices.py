@@ -18,17 +18,18 @@ class Cause:
     """One of the eight causes as an option says it.
 
     `keyword` must occur in an option that says it, no word of `contrary` may (it would say the opposite), and no number
-    but `numbers`: another threshold is another cause.
+    but `numbers`: another threshold is another cause. `essence`: what says it, however else it is worded.
     """
 
     text: str
     keyword: str
+    essence: str
     contrary: frozenset[str]
     numbers: frozenset[str] = frozenset()
 
 
-def _cause(text: str, keyword: str, contrary: str, numbers: str = "") -> Cause:
-    return Cause(text, keyword, frozenset(contrary.split()), frozenset(numbers.split()))
+def _cause(text: str, keyword: str, essence: str, contrary: str, numbers: str = "") -> Cause:
+    return Cause(text, keyword, essence, frozenset(contrary.split()), frozenset(numbers.split()))
 
 
 # The texts as published (arXiv 2507.21974).
@@ -36,37 +37,52 @@ KNOWN: dict[str, Cause] = {
     "C1": _cause(
         "The serving cell's downtilt angle is too large, causing weak coverage at the far end.",
         r"tilt",
+        r"tilt.*\btoo (large|big|steep|high)\b|excessive\b.*tilt",
         "small smaller strong near",
     ),
     "C2": _cause(
         "The serving cell's coverage distance exceeds 1km, resulting in over-shooting.",
         r"distance|over-?\s?shoot",
+        r"cover.*\b(exceeds?|over|beyond|(more|greater|larger) than) (1 ?km|1000 ?m)\b",
         "within below less under short",
         "1 1.0 1000",
     ),
-    "C3": _cause("A neighboring cell provides higher throughput.", r"neighbou?r.*throughput", "lower less worse"),
+    "C3": _cause(
+        "A neighboring cell provides higher throughput.",
+        r"neighbou?r.*throughput|throughput.*neighbou?r",
+        r"neighbou?r.*(provides?|offers?).*(higher|better) throughput|(higher|better) throughput.*from.*neighbou?r",
+        "lower less worse",
+    ),
     "C4": _cause(
         "Non-colocated co-frequency neighboring cells cause severe overlapping coverage.",
         r"overlap|co-?\s?frequency",
-        "slight",
+        r"(severe|serious|excessive)(ly)? overlap",
+        "slight insufficient lack missing",
     ),
     "C5": _cause(
         "Frequent handovers degrade performance.",
         r"hand-?\s?(over|off)",
+        r"\bfrequent hand ?(over|off)s?\b",
         "few rare rarely infrequent missing late delayed",
     ),
     "C6": _cause(
         "Neighbor cell and serving cell have the same PCI mod 30, leading to interference.",
         r"mod",
+        r"(same|equal|identical|collision|conflict).*\bpci mod(ulo)? ?30\b|\bpci mod(ulo)? ?30 (collision|conflict|interference)",
         "different distinct unequal",
         "30",
     ),
     "C7": _cause(
-        "Test vehicle speed exceeds 40km/h, impacting user throughput.", r"speed|fast", "below under less slow", "40"
+        "Test vehicle speed exceeds 40km/h, impacting user throughput.",
+        r"speed|fast",
+        r"\bspeed\b.*\b(exceeds?|exceeding|above|over|(more|greater|higher|faster) than) 40 ?km",
+        "below under less slow",
+        "40",
     ),
     "C8": _cause(
         "Average scheduled RBs are below 160, affecting throughput.",
         r"\brbs?\b|resource blocks?",
+        r"average.*(\brbs?\b|resource blocks?).*\b(below|under|(less|lower|fewer) than) 160\b",
         "above exceed exceeds over more",
         "160",
     ),
@@ -156,17 +172,25 @@ def cause_of(text: str) -> str | None:
     scores = sorted(((fuzz.token_set_ratio(words, _PLAIN[name]), name) for name in KNOWN), reverse=True)
     (best, name), (second, _) = scores[:2]
     if best < _ALIKE or best - second < _AHEAD:
-        return None
+        meant = [name for name, cause in KNOWN.items() if re.search(cause.essence, words)]
+        if len(meant) != 1:
+            return None
+        name = meant[0]
     cause = KNOWN[name]
     said = set(words.split())
-    numbers = set(re.findall(r"\d+(?:\.\d+)?", text))
+    numbers = set(re.findall(r"\d+(?:\.\d+)?", _thousands(text)))
     if said & (_DENIALS | cause.contrary) or not numbers <= cause.numbers:
         return None
     return name if re.search(cause.keyword, text.lower()) else None
 
 
 def _words(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
+    return re.sub(r"[^a-z0-9]+", " ", _thousands(text).lower()).strip()
+
+
+def _thousands(text: str) -> str:
+    """1,000 as 1000."""
+    return re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
 
 
 _PLAIN: Mapping[str, str] = {name: _words(cause.text) for name, cause in KNOWN.items()}

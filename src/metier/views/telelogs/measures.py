@@ -25,6 +25,8 @@ COLOCATED_M = 60.0
 HORIZON_M = 20_000.0
 # What stands for "no such neighbour" in a gap: further below the serving cell than any that is reported.
 NO_NEIGHBOUR_DB = -40.0
+# Where a cell without coordinates stands among others of its PCI: behind all of them.
+_NOWHERE_M = 1e9
 
 MEASURES = (
     Feature("throughput_margin", "Mbit/s", "downlink throughput minus 600"),
@@ -94,8 +96,8 @@ def _sight(scene: Scene) -> _Sight:
     distance = np.hypot(east, north)
     pci = np.concatenate([drive.pci[:, None], drive.neighbour_pci], axis=1)
     same = pci[:, :, None] == cells.pci
-    # Where a PCI is there twice, the nearest cell that has it is the one heard.
-    nearest = np.where(same, distance[:, None, :], np.inf).argmin(axis=2)
+    # Where a PCI is there twice, the nearest cell that has it is the one heard; one without a place comes last.
+    nearest = np.where(same, np.nan_to_num(distance, nan=_NOWHERE_M)[:, None, :], np.inf).argmin(axis=2)
     return _Sight(east, north, distance, np.where(same.any(axis=2), nearest, -1))
 
 

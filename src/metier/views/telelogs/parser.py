@@ -23,7 +23,9 @@ BoolArray = npt.NDArray[np.bool_]
 DEFAULT_TILT = 255.0
 DEFAULT_TILT_DEG = 6.0
 MAX_TILT_DEG = 90.0
-_BLANK = frozenset(["-", "", "--", "NaN", "nan", "NA", "N/A", "n/a", "null", "NULL", "None", "none"])
+_BLANK = frozenset(
+    ["-", "", "--", "\u2013", "\u2014", "NaN", "nan", "NA", "N/A", "n/a", "null", "NULL", "None", "none"]
+)
 _BEAM = re.compile(r"scenario[\s_-]*(\d{1,3})", re.IGNORECASE)
 
 
@@ -154,10 +156,10 @@ def _sites(table: Table) -> FloatArray:
 
 
 def _beamwidth_deg(beam: str, line: int, serves: bool) -> float:
-    """The vertical beamwidth that the question's own "Given" lines state for a beam scenario; NaN for one they do not
-    know, on a cell that never serves."""
+    """The vertical beamwidth that the question's own "Given" lines state for a beam scenario; NaN where none is given, and
+    for one they do not know, on a cell that never serves."""
     width = _width_of(beam)
-    if width is None and not serves:
+    if width is None and (not serves or beam in _BLANK):
         return math.nan
     if width is None:
         raise Unreadable(f"line {line}: beam scenario {quoted(beam)}; known are Default and SCENARIO_1 and up")
@@ -190,18 +192,17 @@ def _numbers(table: Table, kind: Kind) -> dict[str, FloatArray]:
 
 
 def _allowed(values: FloatArray, kind: Kind) -> bool:
-    low, high, broken, blank = _BOUNDS[kind]
+    low, high, broken = _BOUNDS[kind]
     within = (values >= low) & (values <= high) & (broken | (values == np.floor(values)))
-    return bool((within | (np.isnan(values) & blank)).all())
+    return bool((within | np.isnan(values)).all())
 
 
-def _bounds(kind: Kind) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
-    """Least and largest value, whether fractions are allowed, and blanks: a column of each, a row a column of numbers."""
+def _bounds(kind: Kind) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Least and largest value, and whether fractions are allowed: a column of each, a row a column of numbers."""
     columns = [column for column in COLUMNS[kind] if column.low is not None]
     low, high = (np.array([getattr(column, side) for column in columns], dtype=float) for side in ("low", "high"))
     broken = np.array([not column.whole for column in columns])
-    blank = np.array([column.blank for column in columns])
-    return low[:, None], high[:, None], broken[:, None], blank[:, None]
+    return low[:, None], high[:, None], broken[:, None]
 
 
 _BOUNDS = {kind: _bounds(kind) for kind in COLUMNS}
@@ -218,7 +219,7 @@ def _refuse(table: Table, columns: Sequence[Column], texts: Sequence[list[str] |
 
 def _wrong(column: Column, cell: str) -> str | None:
     if cell in _BLANK:
-        return None if column.blank else "but every cell needs one"
+        return None
     try:
         value = float(cell)
     except ValueError:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from metier.errors import Unreadable
-from metier.views.telelogs.columns import COLUMNS, TITLES, Kind, known, normalised
+from metier.views.telelogs.columns import COLUMNS, TITLES, Kind, places
 
 # A window is ten samples; far longer tables are another kind of file, and would take long to compute.
 MAX_ROWS: dict[Kind, int] = {"drive": 600, "cells": 2000}
 # Outside a table, a line of prose may hold a few bars; a row of ours has at least this many columns.
 _MIN_COLUMNS = 5
-_STAMP = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}:\d{2}:\d{2}")
+_STAMP = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{1,2}:\d{2}:\d{2}")
 _RULE = re.compile(r"[\s|:+=-]*")
 _CUT_OFF = re.compile(r"\d[\d\s:./-]*")
 
@@ -129,13 +129,15 @@ class _Search:
     def _kind(self, width: int, stamped: bool) -> Kind:
         if stamped:
             return "drive"
-        # Without a time in front, only a header can say that a row is the drive's.
-        under = self.inside == "drive" and "drive" in self.headed and self.tables["drive"].layout.width == width
-        return "drive" if under else "cells"
+        # Without a time in front, a header says that a row is the drive's, or that it has as many columns as no cell.
+        drive, cells = self.tables["drive"].layout.width, self.tables["cells"].layout.width
+        under = self.inside == "drive" and "drive" in self.headed
+        return "drive" if width == drive and (under or width != cells) else "cells"
 
 
 def _split(line: str) -> list[str]:
-    cells = [cell.strip() for cell in line.split("|")]
+    # The minus of typesetting is one.
+    cells = [cell.strip() for cell in line.replace("\u2212", "-").split("|")]
     return cells[1:] if not cells[0] and len(cells) > 1 else cells
 
 
@@ -147,11 +149,10 @@ def _widths(tables: dict[Kind, Table]) -> str:
 @lru_cache(maxsize=64)
 def _places(cells: tuple[str, ...]) -> tuple[Kind, Layout, tuple[str, ...], bool] | None:
     """The table whose header this is, its layout, the needed columns it lacks, whether a column comes twice."""
-    names = [normalised(cell) for cell in cells]
-    hits = {kind: [known(kind).get(name) for name in names] for kind in COLUMNS}
+    hits = {kind: places(kind, cells) for kind in COLUMNS}
     kind = max(hits, key=lambda kind: sum(place is not None for place in hits[kind]))
     found = [place for place in hits[kind] if place is not None]
-    if len(found) < 3 or 2 * len(found) < len([name for name in names if name]):
+    if len(found) < 3 or 2 * len(found) < len([cell for cell in cells if cell]):
         return None
     twice = len(found) != len(set(found))
     where = {place: at for at, place in enumerate(hits[kind]) if place is not None}
