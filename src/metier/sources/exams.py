@@ -135,8 +135,10 @@ def accepted_answers(value: object) -> tuple[str, ...]:
 
 
 def question_text(value: object) -> str:
-    """The question in a cell: a text, or the last user's turn of a chat (as such, or written as JSON). A table in one line with
-    line ends spelt out, as some writers of CSV leave them, gets them back. Empty where there is none."""
+    """The question in a cell: a text, or the last user's turn of a chat (as such, or written as JSON). Empty without one.
+
+    A table in one line with line ends spelt out, as some writers of CSV leave them, gets them back.
+    """
     if isinstance(value, str):
         if value.lstrip()[:1] in ("[", "{") and (said := _turn(_list(value.strip()))):
             return said

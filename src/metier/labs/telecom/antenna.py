@@ -42,7 +42,7 @@ def horizontal_loss(off_axis_deg: Array) -> Array:
 
 
 def vertical_loss(depression_deg: Array, tilt_deg: Array, width_deg: Array) -> Array:
-    """dB below the main lobe in elevation: min(12 ((theta - tilt) / width)^2, 30), the form of TR 36.814 Table A.2.1.1-2."""
+    """dB below the main lobe in elevation: min(12 ((theta - tilt) / width)^2, 30), as in TR 36.814 Table A.2.1.1-2."""
     off = depression_deg - tilt_deg
     off *= np.sqrt(np.float32(12.0)) / width_deg
     np.square(off, out=off)

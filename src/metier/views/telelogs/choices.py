@@ -68,7 +68,7 @@ KNOWN: dict[str, Cause] = {
     "C6": _cause(
         "Neighbor cell and serving cell have the same PCI mod 30, leading to interference.",
         r"mod",
-        r"(same|equal|identical|collision|conflict).*\bpci mod(ulo)? ?30\b|\bpci mod(ulo)? ?30 (collision|conflict|interference)",
+        r"(same|equal|identical).*\bpci mod(ulo)? ?30\b|\bpci mod(ulo)? ?30 (collision|conflict|interference)",
         "different distinct unequal",
         "30",
     ),

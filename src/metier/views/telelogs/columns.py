@@ -121,44 +121,9 @@ def _neighbor(kind: Kind, name: str) -> int | None:
 
 # Words of names that say nothing of the quantity, and those of quantities and units that are not ours.
 _COMMON = frozenset(
-    [
-        "kpi",
-        "pcell",
-        "cell",
-        "top",
-        "set",
-        "level",
-        "layer1",
-        "layer2",
-        "dl",
-        "rf",
-        "serving",
-        "measurement",
-        "num",
-        "including",
-    ]
+    re.findall(r"\w+", "kpi pcell cell top set level layer1 layer2 dl rf ss serving measurement num including")
 )
-_OTHER = frozenset(
-    [
-        "ul",
-        "uplink",
-        "gbps",
-        "kbps",
-        "bps",
-        "m/s",
-        "mph",
-        "knots",
-        "mw",
-        "ft",
-        "feet",
-        "rad",
-        "mcs",
-        "cqi",
-        "rsrq",
-        "rssi",
-        "bler",
-    ]
-)
+_OTHER = frozenset(re.findall(r"\S+", "ul uplink gbps kbps bps m/s mph knots mw ft feet rad mcs cqi rsrq rssi bler"))
 _WORD = re.compile(r"[a-z][a-z0-9/]+")
 _NUMBER = re.compile(r"\d+")
 
