@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -121,9 +123,44 @@ def test_an_adapter_that_cannot_be_loaded_leaves_the_others_alone(base: Path, ad
     assert LOADED.n_loaded() == before
 
 
+def test_an_adapter_that_nobody_uses_any_more_is_forgotten(base: Path, adapters: list[Adapter], tmp_path: Path) -> None:
+    """Its file may be gone, as a specialist's is that was replaced: the others must still be loaded anew."""
+    gone = Adapter(tmp_path / "gone.gguf", adapters[0].sha256)
+    shutil.copyfile(adapters[0].path, gone.path)
+    with share(base) as stays:
+        with share(base, gone) as first:
+            wanted = opinions(first)
+        gone.path.unlink()
+        with share(base, adapters[1]) as second, share(base, adapters[0]) as again:
+            np.testing.assert_allclose(opinions(second), alone(base, adapters[1]), atol=0.01)
+            np.testing.assert_allclose(opinions(again), wanted, atol=0.01)
+        np.testing.assert_allclose(opinions(stays), alone(base), atol=0.01)
+
+
+def test_models_that_were_replaced_before_they_were_asked_are_freed(base: Path, adapters: list[Adapter]) -> None:
+    for _ in range(3):
+        with share(base), share(base, adapters[0]), share(base, adapters[1]):
+            pass
+
+
+def test_closing_waits_for_the_answer_that_is_being_written(base: Path) -> None:
+    for _ in range(3):
+        engine = share(base)
+        with ThreadPoolExecutor(1) as pool:
+            under_way = pool.submit(engine.write, PROMPTS[:1], CHARACTERS, max_tokens=2)
+            for _ in range(10_000):
+                if engine._pool._threads:
+                    break
+                time.sleep(0.0005)
+            engine.close()
+            assert under_way.result()[0].label_probabilities is not None
+
+
 def test_an_engine_that_was_stopped_breaks_off_and_its_neighbour_goes_on(base: Path, adapters: list[Adapter]) -> None:
     with share(base, adapters[0]) as first, share(base, adapters[0]) as second:
         first.stop()
         with pytest.raises(EngineStopped):
             first.write(PROMPTS[:1], Constraint(), max_tokens=100)
+        with pytest.raises(EngineStopped):
+            first.write(PROMPTS[:1], CHARACTERS, max_tokens=2)
         assert second.write(PROMPTS[:1], Constraint(), max_tokens=8)[0].n_output > 0

@@ -101,7 +101,10 @@ class LlamaEngine:
         return self._own
 
     def _current(self) -> tuple[Llama, Mapping[str, Any]]:
-        """The model as it is loaded now, and what every request to it says beside its own."""
+        """The model as it is loaded now, and what every request to it says beside its own. Raises EngineStopped after
+        `stop`."""
+        if self._is_stopped:
+            raise EngineStopped
         return (self._llama, {}) if self._lease is None else self._lease.current()
 
     def write(
@@ -138,7 +141,15 @@ class LlamaEngine:
             held = _held_to_the_input(request, constraint, prompt)
             return self._write_one({**held, "prompt": ids}, constraint.schema, len(ids), started)
 
-        return [answer(prompts[0])] if len(prompts) == 1 else list(self._pool.map(answer, prompts))
+        return list(self._pool.map(answer, prompts))
+
+    def check(self, constraint: Constraint) -> None:
+        """Raise BadInput, naming the part, where answers cannot be held to the constraint: a schema that nothing satisfies,
+        labels that are one to the tokenizer."""
+        if constraint.labels:
+            self._tree(constraint.labels)
+        if constraint.schema is not None:
+            self._schema(constraint.schema)
 
     def encode(self, prompt: str) -> list[int]:
         """The prompt's token ids as the model gets them, the beginning-of-text token included where it wants one."""
@@ -152,7 +163,8 @@ class LlamaEngine:
         return ids
 
     def stop(self) -> None:
-        """Break off the answers that are being written, at their next token: those who asked get EngineStopped."""
+        """Break off the answers that are being written, at their next token: those who asked, and whoever asks later, get
+        EngineStopped."""
         self._is_stopped = True
 
     def close(self) -> None:

@@ -34,8 +34,9 @@ class Llama:
     ) -> None:
         self._key = secrets.token_hex(16)
         self._server = _load(path, n_context, threads, parallel, adapters or {}, self._key)
+        # llama.cpp waits for ever for a loop that is told to end before it began; one that has answered has begun.
+        self.complete({"prompt": [0], "n_predict": 1, "temperature": 0.0})
         self._address = urlsplit(self._server.listening_address)
-        self._has_run = False
         self.end_text = str(self._ask("GET", "/props")["eos_token"])
 
     def tokens(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
@@ -59,7 +60,6 @@ class Llama:
     def complete(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The completion of a request, which must not stream. Raises BadInput where llama.cpp refuses it."""
         reply: Mapping[str, Any] = self._server.handle_completions(dict(request))
-        self._has_run = True
         _refuse(reply)
         return reply
 
@@ -82,16 +82,11 @@ class Llama:
             return False
 
         self._server.handle_completions({**request, "stream": True}, guarded)
-        self._has_run = True
         if failures:
             raise failures[0]
 
     def close(self) -> None:
         """Free the model; further calls fail."""
-        if self._server is not None and not self._has_run:
-            # llama.cpp waits for ever for a loop that was told to end before it began: a request that was answered has
-            # seen it begin.
-            self.complete({"prompt": self.tokens(self.end_text, special=True), "n_predict": 1, "temperature": 0.0})
         self._server = None
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -99,9 +94,11 @@ class Llama:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
-            return json.loads(connection.getresponse().read())
+            reply = json.loads(connection.getresponse().read())
         finally:
             connection.close()
+        _refuse(reply)
+        return reply
 
 
 def idle_cores() -> int:

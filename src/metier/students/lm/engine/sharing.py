@@ -39,10 +39,10 @@ class _Loaded:
 
 @dataclass
 class _Held:
-    """What is loaded now, exchanged as a whole, and how many leases use it."""
+    """What is loaded now, exchanged as a whole, and of every lease on it the digests of its adapters."""
 
     loaded: _Loaded
-    n_users: int = 0
+    leases: list[frozenset[str]] = field(default_factory=list)
 
 
 @dataclass
@@ -64,17 +64,18 @@ class Registry:
     ) -> Lease:
         """A share in the model of the file `path`, whose SHA-256 is `sha256`, with these adapters on top.
 
-        llama.cpp takes adapters when it loads a model, so a new one has the model loaded anew, with all adapters that were
-        asked for; requests under way end with the one before. Raises as `Llama` does, and leaves what is loaded as it is.
+        llama.cpp takes adapters when it loads a model, so a new one has the model loaded anew, with all adapters in use;
+        requests under way end with the one before. Raises as `Llama` does, and leaves what is loaded as it is.
         """
-        key = _Key(sha256, n_context, threads, parallel)
+        key, wanted = _Key(sha256, n_context, threads, parallel), frozenset(adapter.sha256 for adapter in adapters)
         with self._lock:
             held = self._held.get(key)
             known = held.loaded.adapters if held is not None else ()
-            digests = {adapter.sha256 for adapter in known}
-            new = tuple(adapter for adapter in adapters if adapter.sha256 not in digests)
-            if held is None or new:
-                every = (*known, *new)
+            if held is None or wanted - {adapter.sha256 for adapter in known}:
+                # Of those that nobody uses any more even the files may be gone.
+                in_use = frozenset[str]().union(*held.leases) if held is not None else frozenset[str]()
+                kept = [adapter for adapter in known if adapter.sha256 in in_use]
+                every = tuple({adapter.sha256: adapter for adapter in (*kept, *adapters)}.values())
                 # Off, unless a request asks for them: some ask for none.
                 scales = dict.fromkeys((adapter.path for adapter in every), 0.0)
                 llama = Llama(path, n_context=n_context, threads=threads, parallel=parallel, adapters=scales)
@@ -82,18 +83,18 @@ class Registry:
                     held = self._held[key] = _Held(_Loaded(llama, every))
                 else:
                     held.loaded = _Loaded(llama, every)
-            held.n_users += 1
-        return Lease(self, key, held, frozenset(adapter.sha256 for adapter in adapters))
+            held.leases.append(wanted)
+        return Lease(self, key, held, wanted)
 
     def n_loaded(self) -> int:
         """How many models are in memory."""
         with self._lock:
             return len(self._held)
 
-    def _give_back(self, key: _Key, held: _Held) -> None:
+    def _give_back(self, key: _Key, held: _Held, adapters: frozenset[str]) -> None:
         with self._lock:
-            held.n_users -= 1
-            if held.n_users:
+            held.leases.remove(adapters)
+            if held.leases:
                 return
             del self._held[key]
         held.loaded.llama.close()
@@ -130,7 +131,7 @@ class Lease:
         """Give the share back; the last one frees the model."""
         if not self._is_released:
             self._is_released = True
-            self._registry._give_back(self._key, self._held)
+            self._registry._give_back(self._key, self._held, self._adapters)
 
 
 LOADED = Registry()
