@@ -9,9 +9,6 @@ from metier.statistics.risk_control import (
     certify,
     feasibility,
     horizon_p_values,
-    kept_needed,
-    largest_passing_errors,
-    min_labels,
     promising_part,
     start_coverage,
     threshold_walk,
@@ -34,13 +31,6 @@ def broken(threshold: float | None) -> bool:
     return true_risk(threshold) > ALPHA
 
 
-def test_fewest_labels_with_a_perfect_record():
-    """0.95^58 > 0.05 >= 0.95^59: the rule of three at 5%."""
-    assert min_labels(0.05, 0.05) == 59
-    assert largest_passing_errors(58, 0.05, 0.05) == -1
-    assert largest_passing_errors(59, 0.05, 0.05) == 0
-
-
 @pytest.mark.parametrize(("errors", "kept"), [(0, 59), (3, 200), (30, 1000), (7, 7)])
 def test_binomial_p_values_are_exact(errors, kept):
     assert float(binomial_p_values(errors, kept, 0.05)) == pytest.approx(stats.binom.cdf(errors, kept, 0.05), abs=1e-12)
@@ -60,12 +50,6 @@ def test_feasibility_gives_the_least_share_to_escalate():
     assert (0.2 - possible.min_escalated) / (1 - possible.min_escalated) == pytest.approx(0.05)
     assert feasibility(np.ones(100), alpha=0.05, delta=0.05).min_escalated == 0.0
     assert not feasibility(np.ones(58), alpha=0.05, delta=0.05).enough_labels
-
-
-def test_kept_needed_reaches_its_power():
-    n = kept_needed(0.02, 0.05, 0.05, 0.8)
-    assert stats.binom.cdf(largest_passing_errors(n, 0.05, 0.05), n, 0.02) >= 0.8
-    assert kept_needed(0.05, 0.05, 0.05, 0.8) is None
 
 
 def test_walk_is_strict_first_and_blind_to_answers():
@@ -109,6 +93,22 @@ def test_nothing_passes_says_how_many_labels():
     assert np.isnan(given.risk_upper)
     assert given.labels_needed is not None
     assert 45 < given.labels_needed < 20_000
+
+
+def test_few_labels_and_many_errors_are_planned_on_with_hope():
+    """Three of five sure answers are right, of 36: nothing is known to pass, but the surest may be good."""
+    scores = np.linspace(1.0, 0.0, 36)
+    correct = np.arange(36) < 5
+    correct[5::3] = True
+    given = certify(scores, correct, threshold_walk(scores, 36, alpha=ALPHA, delta=DELTA))
+    assert given.threshold is None
+    assert given.labels_needed is not None
+    assert given.labels_needed > 36
+    assert "at least 59 right answers must be kept" in given.reason
+    assert f"about {given.labels_needed:,} calibration labels in all would do" in given.reason
+    worst = certify(scores, np.arange(36) > 5, threshold_walk(scores, 36, alpha=ALPHA, delta=DELTA))
+    assert worst.labels_needed is None
+    assert worst.reason.endswith("for any test to pass")
 
 
 def test_hopeless_says_that_labels_would_not_help():

@@ -200,7 +200,7 @@ def _coverage_clause(policy: Policy | None, specialist: str) -> list[str]:
 
 def _no_certificate(policy: Policy) -> str:
     if policy.labels_needed is None:
-        return "no share of its answers could be certified, and more labels alone would not change that"
+        return "no share of its answers could be certified, and no number of labels is known to change that"
     more = figures.count(policy.labels_needed)
     return f"no share of its answers could be certified: about {more} more calibration labels are needed"
 

@@ -7,7 +7,6 @@ any calibration answer is looked at: its thresholds are quantiles of the scores 
 on counts alone.
 """
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -28,12 +27,19 @@ from metier.statistics.arrays import (
     same_length,
 )
 from metier.statistics.intervals import Interval, clopper_pearson_upper, proportion
+from metier.statistics.label_plans import (
+    LIKELY_RISK_SHARE,
+    LabelPlan,
+    kept_needed,
+    largest_passing_errors,
+    min_labels,
+    plan_labels,
+)
 
 GroupRule = Literal["one-per-group", "effective-size"]
 
 N_THRESHOLDS = 1000
 _START_POWER = 0.99  # chance that the first, strictest test passes when its true risk is a quarter of alpha
-_START_RISK_SHARE = 0.25
 _LARGEST_START = 3  # the walk starts at a third of the calibration items at most, to leave room below
 # How many of the calibration items a tune quantile keeps is itself random (about +-15% around 60): a start at the very
 # least count would often keep too few, and the walk would end before it began.
@@ -41,7 +47,6 @@ _START_RESERVE = 1.5
 # Near certainty, because the tune split's risk is itself an estimate: by simulation (tests), 0.99 left 7.5% of calibrations
 # without a certificate that this leaves in 3.5%.
 _LIKELY_PASS = 0.9999
-_MAX_LABELS = 10_000_000
 _N_PLANNED = 25  # coverages at which more labels are planned: neighbours plan alike
 
 _ASSUMPTIONS = {
@@ -147,53 +152,10 @@ def start_coverage(n_calibration: int, alpha: float, delta: float) -> float:
     of them, or at all.
     """
     in_unit_interval(alpha=alpha, delta=delta)
-    comfortable = kept_needed(alpha * _START_RISK_SHARE, alpha, delta, _START_POWER)
+    comfortable = kept_needed(alpha * LIKELY_RISK_SHARE, alpha, delta, _START_POWER)
     least = min_labels(alpha, delta)
     wanted = max(math.ceil(_START_RESERVE * least), min(comfortable or least, n_calibration // _LARGEST_START))
     return min(1.0, wanted / max(n_calibration, 1))
-
-
-def min_labels(alpha: float, delta: float) -> int:
-    """Fewest kept answers, all right, that reject risk > alpha at level delta: (1 - alpha)^n <= delta."""
-    in_unit_interval(alpha=alpha, delta=delta)
-    return math.ceil(math.log(delta) / math.log1p(-alpha))
-
-
-@functools.lru_cache(maxsize=4096)
-def kept_needed(risk: float, alpha: float, delta: float, power: float) -> int | None:
-    """Kept answers with which a true ``risk`` passes the exact test with probability ``power``; None when risk >=
-    alpha.
-
-    Found by doubling and bisection on n; power is a saw-tooth in n, so the answer may exceed the very smallest n by
-    one tooth.
-    """
-    in_unit_interval(alpha=alpha, delta=delta, power=power)
-    if risk >= alpha:
-        return None
-
-    def passes(n: int) -> bool:
-        allowed = largest_passing_errors(n, alpha, delta)
-        return allowed >= 0 and float(special.bdtr(allowed, n, risk)) >= power
-
-    high = min_labels(alpha, delta)
-    while not passes(high):
-        high *= 2
-        if high > _MAX_LABELS:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle) else (middle, high)
-    return high
-
-
-def largest_passing_errors(n: int, alpha: float, delta: float) -> int:
-    """Most errors among ``n`` kept answers at which the exact test still rejects; -1 when even none is too many."""
-    low, high = -1, n
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if float(special.bdtr(middle, n, alpha)) <= delta else (low, middle)
-    return low
 
 
 def binomial_p_values(n_errors: ArrayLike, n_kept: ArrayLike, alpha: float) -> FloatArray:
@@ -296,7 +258,7 @@ def certify(
     keep = values >= threshold if threshold is not None else np.zeros(len(values), dtype=np.bool_)
     n_kept, n_errors = int(keep.sum()), int((keep & ~hits).sum())
     effect = float(effects[last]) if n_passed else 1.0
-    needed = None if n_passed else _labels_needed(values, hits, codes, n_groups, alpha, delta, power)
+    plan = None if n_passed else _plan(values, hits, codes, n_groups, alpha, delta, power, possible)
     return Certificate(
         alpha=alpha,
         delta=delta,
@@ -311,10 +273,10 @@ def certify(
         p_value=float(p_values[last]) if n_passed else float(p_values[0]),
         n_tested=min(n_passed + 1, len(walk)),
         feasibility=possible,
-        labels_needed=needed,
+        labels_needed=plan.labels if plan else None,
         horizon=horizon,
         assumption=_ASSUMPTIONS[rule],
-        reason=_reason(n_passed, needed, possible),
+        reason=_reason(n_passed, plan, possible),
     )
 
 
@@ -388,37 +350,32 @@ def _error_design_effects(
     return effects
 
 
-def _labels_needed(
-    scores: FloatArray, correct: ArrayLike, codes: IntArray, n_groups: int, alpha: float, delta: float, power: float
-) -> int | None:
-    """Calibration labels with which the most promising threshold would pass with probability ``power``; None when none
-    is.
-
-    Looks at 25 coverages of the calibration split itself, stricter ones than the walk's included: a plan, not a
-    promise. Each threshold's risk is taken as (errors + 1/2) / (kept + 1), so that a spotless handful is not mistaken
-    for no risk.
-    """
-    n = len(scores)
+def _plan(
+    scores: FloatArray, correct: ArrayLike, codes: IntArray, n_groups: int, alpha: float, delta: float, power: float,
+    possible: Feasibility,
+) -> LabelPlan | None:  # fmt: skip
+    """The plan at 25 coverages of the calibration split itself, stricter ones than the walk's included."""
     planned = np.unique(np.quantile(scores, np.linspace(0, 1, _N_PLANNED), method="higher"))
     kept, errors = counts_at(scores, correct, planned)
     effects = _error_design_effects(scores, correct, planned, codes, n_groups)
-    options = []
-    for n_errors, n_kept, effect in zip(errors.tolist(), kept.tolist(), effects.tolist(), strict=True):
-        needed = kept_needed((n_errors + 0.5) / (n_kept + 1), alpha, delta, power)
-        if needed is not None:
-            options.append(math.ceil(needed * effect * n / n_kept))
-    return max(min(options), n + 1) if options else None
+    few = not possible.enough_labels
+    return plan_labels(errors, kept, effects, len(scores), alpha=alpha, delta=delta, power=power, may_hope=few)
 
 
-def _reason(n_passed: int, needed: int | None, possible: Feasibility) -> str:
+def _reason(n_passed: int, plan: LabelPlan | None, possible: Feasibility) -> str:
     if n_passed:
         return "certified"
-    if needed is not None:
-        return f"no threshold passed; about {needed:,} calibration labels in all would let one pass"
+    if plan is not None and not plan.is_hoped:
+        return f"no threshold passed; about {plan.labels:,} calibration labels in all would let one pass"
     if not possible.enough_labels:
-        return (
-            f"too few labels to plan on: at least {possible.min_labels} right answers must be kept for any test to pass"
+        hoped = (
+            f"; if answers as sure as the {plan.n_kept:,} surest here, all of them right, turn out as good as that, about "
+            f"{plan.labels:,} calibration labels in all would do"
+            if plan is not None
+            else ""
         )
+        least = f"at least {possible.min_labels} right answers must be kept for any test to pass"
+        return f"too few labels to plan on: {least}{hoped}"
     return (
         f"no threshold's error came below alpha (base risk {possible.base_risk.estimate:.3f}); "
         "more labels alone would not help: improve the student or its score, or raise alpha"
