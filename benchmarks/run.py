@@ -99,6 +99,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "telecom-transfer": Benchmark(
         "Trees trained on simulated drive tests, on windows by another hand", "telecom_transfer.py", quick=("--quick",)
     ),
+    "telecom-lm": Benchmark(
+        "The language model on simulated drive tests: a rationale first, and what the view is worth",
+        "telecom_lm.py",
+        quick=("--quick",),
+    ),
     "gateway-overhead": Benchmark(
         "Gateway: what it adds to a call, beside LiteLLM's proxy", "gateway/overhead.py", quick=("--quick",)
     ),
