@@ -32,7 +32,7 @@ def test_specialise(full: ReportInputs) -> None:
     found = headline(full)
     assert found.outcome is Outcome.SPECIALISE
     assert found.sentence == (
-        "Specialise: the encoder is superior to gpt-5-mini (97.0% vs 94.1%, n = 4,500, margin 2 points), keeps 88% of "
+        "Specialise: the encoder specialist is superior to gpt-5-mini (97.0% vs 94.1%, n = 4,500, margin 2 points), keeps 88% of "
         "calls with at most 5% wrong (confidence 95%), and pays back in month 5 (90% range 4 to 7)."
     )
     assert found.qualifications == (
@@ -45,7 +45,7 @@ def test_what_was_not_done_is_not_claimed(full: ReportInputs) -> None:
     found = headline(dataclasses.replace(full, policy=None, economics=None))
     assert found.outcome is Outcome.SPECIALISE
     assert found.sentence == (
-        "Specialise: the encoder is superior to gpt-5-mini (97.0% vs 94.1%, n = 4,500, margin 2 points)."
+        "Specialise: the encoder specialist is superior to gpt-5-mini (97.0% vs 94.1%, n = 4,500, margin 2 points)."
     )
     assert any("not been calibrated" in note for note in found.qualifications)
     assert any("nothing has been priced" in note for note in found.qualifications)
@@ -55,7 +55,7 @@ def test_not_proven_says_how_many_items_would_settle_it(full: ReportInputs) -> N
     found = headline(judged(full, Verdict.NOT_PROVEN, items_to_settle=6_000))
     assert found.outcome is Outcome.NOT_PROVEN
     assert found.sentence == (
-        "Not proven: the encoder scores 97.0% and gpt-5-mini 94.1% on 4,500 items, which neither shows nor rules out a "
+        "Not proven: the encoder specialist scores 97.0% and gpt-5-mini 94.1% on 4,500 items, which neither shows nor rules out a "
         "loss of more than 2 points; about 6,000 test items (1,500 more) would settle it."
     )
 
@@ -68,7 +68,7 @@ def test_worse_stays_on_the_frontier(full: ReportInputs) -> None:
     worse = Estimate(-0.05, -0.06, -0.04, 4_500, 0.95, "newcombe")
     found = headline(judged(full, Verdict.INFERIOR, difference=worse))
     assert found.outcome is Outcome.FRONTIER
-    assert found.sentence.startswith("Stay on the frontier: the best specialist, the encoder, is worse than gpt-5-mini")
+    assert found.sentence.startswith("Stay on the frontier: the best specialist, encoder, is worse than gpt-5-mini")
     assert "95% interval of the difference −6.0 to −4.0" in found.sentence
 
 
@@ -130,7 +130,7 @@ def test_agreement_with_the_teacher_is_not_called_quality(full: ReportInputs) ->
 
 
 def test_the_certified_student_is_named_where_it_is_not_the_champion(full: ReportInputs) -> None:
-    assert "the linear keeps 88% of calls" in headline(changed(full, "policy", student="linear")).sentence
+    assert "the linear specialist keeps 88% of calls" in headline(changed(full, "policy", student="linear")).sentence
 
 
 def test_nothing_evaluated(full: ReportInputs) -> None:

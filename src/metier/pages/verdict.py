@@ -85,25 +85,25 @@ def _finding(evaluation: Evaluation, item: Comparison) -> str:
     n = f"n = {figures.count(item.n)}"
     if item.basis == "teacher":
         return (
-            f"the {_name(item.specialist)} gives the same answer as {_name(item.generalist)} on {ours} of the test items "
-            f"({n}, at most {figures.level(item.margin)} disagreement allowed)"
+            f"the {_name(item.specialist)} specialist gives the same answer as {_name(item.generalist)} on {ours} of the "
+            f"test items ({n}, at most {figures.level(item.margin)} disagreement allowed)"
         )
     theirs = figures.percent(_accuracy(evaluation, item.generalist))
     against = f"{ours} vs {theirs}{words.of_right(evaluation.kind)}, {n}, margin {_points(item.margin)}"
-    return f"the {_name(item.specialist)} is {item.wording} to {_name(item.generalist)} ({against})"
+    return f"the {_name(item.specialist)} specialist is {item.wording} to {_name(item.generalist)} ({against})"
 
 
 def _not_proven(evaluation: Evaluation, item: Comparison) -> str:
     if not item.difference.scored:
-        pair = f"the {_name(item.specialist)} with {_name(item.generalist)}"
+        pair = f"the {_name(item.specialist)} specialist with {_name(item.generalist)}"
         return f"Not proven: the comparison of {pair} could not be scored on any of {figures.count(item.n)} items."
     ours = figures.percent(_accuracy(evaluation, item.specialist))
     if item.basis == "teacher":
-        seen = f"the {_name(item.specialist)} gives the same answer as {_name(item.generalist)} on {ours} of"
+        seen = f"the {_name(item.specialist)} specialist gives the same answer as {_name(item.generalist)} on {ours} of"
         open_question = f"a disagreement on more than {figures.level(item.margin)}"
     else:
         theirs = f"{figures.percent(_accuracy(evaluation, item.generalist))}{words.of_right(evaluation.kind)}"
-        seen = f"the {_name(item.specialist)} scores {ours} and {_name(item.generalist)} {theirs} on"
+        seen = f"the {_name(item.specialist)} specialist scores {ours} and {_name(item.generalist)} {theirs} on"
         open_question = f"a loss of more than {_points(item.margin)}"
     sentence = f"Not proven: {seen} {figures.count(item.n)} items, which neither shows nor rules out {open_question}"
     if item.items_to_settle is None:
@@ -118,12 +118,12 @@ def _worse(evaluation: Evaluation, item: Comparison) -> str:
     n = f"n = {figures.count(item.n)}"
     if item.basis == "teacher":
         return (
-            f"Stay on the frontier: the best specialist, the {_name(item.specialist)}, gives another answer than "
+            f"Stay on the frontier: the best specialist, {_name(item.specialist)}, gives another answer than "
             f"{_name(item.generalist)} on more than {figures.level(item.margin)} of the items (same answer on {ours}, {n})."
         )
     theirs = figures.percent(_accuracy(evaluation, item.generalist))
     return (
-        f"Stay on the frontier: the best specialist, the {_name(item.specialist)}, is worse than {_name(item.generalist)} "
+        f"Stay on the frontier: the best specialist, {_name(item.specialist)}, is worse than {_name(item.generalist)} "
         f"by more than {_points(item.margin)} ({ours} vs {theirs}{words.of_right(evaluation.kind)}, {n}; "
         f"{figures.level(item.difference.level)} interval of the difference "
         f"{figures.span(item.difference, figures.points)})."
@@ -143,7 +143,7 @@ def _no_comparison(inputs: ReportInputs, evaluation: Evaluation) -> str:
     )
     clause = "".join(f", and {item}" for item in _coverage_clause(inputs.policy, leader.name))
     return (
-        f"No comparison: the {_name(leader.name)} {known}{clause}; no generalist was configured, "
+        f"No comparison: the {_name(leader.name)} specialist {known}{clause}; no generalist was configured, "
         f"so whether it is as good as your frontier model is not shown."
     )
 
@@ -191,7 +191,7 @@ def _coverage_clause(policy: Policy | None, specialist: str) -> list[str]:
     if policy is None or policy.certificate is None:
         return []
     given = policy.certificate
-    subject = "" if policy.student == specialist else f"the {_name(policy.student)} "
+    subject = "" if policy.student == specialist else f"the {_name(policy.student)} specialist "
     return [
         f"{subject}keeps {figures.percent(given.coverage.value, 0)} of calls with at most {figures.level(given.alpha)} "
         f"wrong (confidence {figures.level(1 - given.delta)})"
