@@ -32,8 +32,8 @@ def test_specialise(full: ReportInputs) -> None:
     found = headline(full)
     assert found.outcome is Outcome.SPECIALISE
     assert found.sentence == (
-        "Specialise: the encoder specialist is superior to gpt-5-mini (97.0% vs 94.1%, n = 4,500, margin 2 points), keeps 88% of "
-        "calls with at most 5% wrong (confidence 95%), and pays back in month 5 (90% range 4 to 7)."
+        "Specialise: the encoder specialist is superior to gpt-5-mini (97.0% vs 94.1%, n = 4,500, margin 2 points), keeps "
+        "88% of calls with at most 5% wrong (confidence 95%), and pays back in month 5 (90% range 4 to 7)."
     )
     assert found.qualifications == (
         "Judged against labels given by: human.",
@@ -55,8 +55,8 @@ def test_not_proven_says_how_many_items_would_settle_it(full: ReportInputs) -> N
     found = headline(judged(full, Verdict.NOT_PROVEN, items_to_settle=6_000))
     assert found.outcome is Outcome.NOT_PROVEN
     assert found.sentence == (
-        "Not proven: the encoder specialist scores 97.0% and gpt-5-mini 94.1% on 4,500 items, which neither shows nor rules out a "
-        "loss of more than 2 points; about 6,000 test items (1,500 more) would settle it."
+        "Not proven: the encoder specialist scores 97.0% and gpt-5-mini 94.1% on 4,500 items, which neither shows nor rules "
+        "out a loss of more than 2 points; about 6,000 test items (1,500 more) would settle it."
     )
 
 
