@@ -55,8 +55,8 @@ def test_not_proven_says_how_many_items_would_settle_it(full: ReportInputs) -> N
     found = headline(judged(full, Verdict.NOT_PROVEN, items_to_settle=6_000))
     assert found.outcome is Outcome.NOT_PROVEN
     assert found.sentence == (
-        "Not proven: the encoder specialist scores 97.0% and gpt-5-mini 94.1% on 4,500 items, which neither shows nor rules "
-        "out a loss of more than 2 points; about 6,000 test items (1,500 more) would settle it."
+        "Not proven: the encoder specialist scores 97.0% and gpt-5-mini 94.1% on 4,500 items, which neither shows nor "
+        "rules out a loss of more than 2 points; about 6,000 test items (1,500 more) would settle it."
     )
 
 
