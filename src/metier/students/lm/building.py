@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.artefacts.tasks import OutputKind
-from metier.errors import ExportFailed
 from metier.metrics.correctness import is_correct
 from metier.students.base import FloatArray, label_places
 from metier.students.confidence import ScoreModel, fit_score_model, fit_temperature
@@ -27,6 +26,7 @@ from metier.students.lm.keeping import kept, read_answers
 from metier.students.lm.parts import Base, Generated, Span, Writer
 from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking, features_of, label_logits
+from metier.students.lm.rehearsing import check_reading
 from metier.students.lm.scores import AnswerScore, BoolArray, agreement_is_measurable, choose_answer_score
 from metier.students.lm.standing import SHARED, Standing, open_build, write_shared
 from metier.students.lm.training import Job
@@ -111,7 +111,7 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
     for done, name in enumerate(names, start=1):
         job.progress("Comparing builds", done, len(names) + 1)
         theirs = kept(_answers_file(place, name), partial(_ask, job, asking, name, tune.inputs))
-        _check_reading(coder_for(model, asking.form).prompts(tune.inputs), theirs, name)
+        check_reading(coder_for(model, asking.form).prompts(tune.inputs), [one.n_input for one in theirs], name)
         same = compare_answers(
             ours,
             theirs,
@@ -135,16 +135,6 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
 def _ask(job: Job, asking: Asking, build: str, inputs: Sequence[str]) -> list[Generated]:
     with open_build(built_path(job, build), job.n_context, PARALLEL) as engine:
         return asking.write(engine, inputs)
-
-
-def _check_reading(learnt: Sequence[Sequence[int]], answers: Sequence[Generated], build: str) -> None:
-    """A build that reads prompts in other tokens than the model was tuned on answers worse, and nobody would see why."""
-    for ids, answer in zip(learnt, answers, strict=True):
-        if len(ids) != answer.n_input:
-            raise ExportFailed(
-                f"the build {build} reads a prompt of {len(ids)} tokens as {answer.n_input}: its tokenizer is not that of "
-                "the training. Please report the base model; vocabulary = 'keep' may help meanwhile"
-            )
 
 
 def choose_copying(job: Job, asking: Asking, served: str) -> Copying:

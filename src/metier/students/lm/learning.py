@@ -13,6 +13,7 @@ from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking, asking_of
 from metier.students.lm.preferring import learn_preferences
 from metier.students.lm.prompts import baked_form, full_form, has_instructions
+from metier.students.lm.rehearsing import rehearse
 from metier.students.lm.training import Job, cut_vocabulary, encode_splits, plan_of, tune_on
 
 
@@ -40,6 +41,8 @@ def learn(job: Job, base: Base) -> Learnt:
     """All phases up to the model that is exported."""
     full, baked = full_form(job.task, base.folder), baked_form(job.task, base.folder)
     trimmed = cut_vocabulary(job, base, (full, baked))
+    untuned = asking_of(job.task, job.classes, full, job.settings.max_output_tokens, is_reasoned=job.is_reasoned)
+    rehearse(job, trimmed, untuned.constraint, (full, baked))
     baking = _decide(job, trimmed, full, baked)
     form = baked if baking.bake else full
     material = encode_splits(job, trimmed, form)

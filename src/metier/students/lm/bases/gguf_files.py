@@ -13,7 +13,7 @@ from metier.students.lm.bases.gguf_header import Header, read_header
 from metier.students.lm.vocabulary.facts import BYTE_LEVEL, SENTENCEPIECE, TokenizerFacts, TokenType
 
 # Decoders whose conversion and way back are known; of others transformers reads some, but nothing here vouches for them.
-ARCHITECTURES = ("gemma2", "gemma3", "llama", "qwen2", "qwen3")
+ARCHITECTURES = ("gemma3", "llama", "qwen2", "qwen3")
 _PREFIX = "tokenizer.ggml."
 
 

@@ -47,7 +47,8 @@ def write_gguf(folder: Path, target: Path, quantisation: str, *, about: About | 
     facts = read_facts(folder)
     if facts is None:
         raise ExportFailed(
-            f"{folder} does not say what llama.cpp must know of its tokenizer: tokenizer_gguf.json is missing"
+            f"{folder} does not say what llama.cpp must know of its tokenizer: tokenizer_gguf.json is missing. Take a base "
+            "with a SentencePiece BPE or byte-level BPE tokenizer that llama.cpp has, or one that comes as GGUF"
         )
     with written(target) as part:
         writer = gguf.GGUFWriter(part, shape.architecture)

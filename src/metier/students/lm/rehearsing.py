@@ -1,0 +1,55 @@
+"""A rehearsal before the tuning: what would stop a training at its very end stops it here, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metier.errors import ExportFailed
+from metier.students.lm.coding import coder_for
+from metier.students.lm.engine import LlamaEngine
+from metier.students.lm.exporting import write_gguf
+from metier.students.lm.parts import Constraint, PromptForm, Trimmed
+from metier.students.lm.phases import Facts
+from metier.students.lm.training import Job
+
+_BUILD = "q8_0"
+_MOST_READ = 64
+# Prompts are only cut into tokens, and the schema is tried with one of them.
+_N_CONTEXT = 64
+
+
+def rehearse(job: Job, trimmed: Trimmed, constraint: Constraint, forms: Sequence[PromptForm]) -> None:
+    """Write a build of the model as it is before the tuning, have it read some inputs, and try the constraint on it.
+
+    Raises ExportFailed for an architecture or a tokenizer that llama.cpp does not take, or reads in other tokens; BadInput
+    where answers cannot be held to the schema, or labels cannot be told apart.
+    """
+    texts = (job.tune.inputs or job.train.inputs)[:_MOST_READ]
+
+    def make(place: Path) -> Facts:
+        job.progress("Rehearsing the export", 0, None)
+        path = place / "model.gguf"
+        try:
+            write_gguf(trimmed.folder, path, _BUILD)
+            with LlamaEngine(path, n_context=_N_CONTEXT) as engine:
+                engine.check(constraint)
+                for form in forms:
+                    learnt = coder_for(trimmed.folder, form).prompts(texts)
+                    check_reading(learnt, [len(engine.encode(form.write(text))) for text in texts], _BUILD)
+        finally:
+            path.unlink(missing_ok=True)
+        return {}
+
+    job.phases.once("rehearsal", make)
+
+
+def check_reading(learnt: Sequence[Sequence[int]], lengths: Sequence[int], build: str) -> None:
+    """Raise ExportFailed where a build reads prompts in another number of tokens than the model learns them in: it would
+    answer worse, and nobody would see why."""
+    for ids, n_read in zip(learnt, lengths, strict=True):
+        if len(ids) != n_read:
+            raise ExportFailed(
+                f"the build {build} reads a prompt of {len(ids)} tokens as {n_read}: its tokenizer is not that of the "
+                "training. Please report the base model; vocabulary = 'keep' may help meanwhile"
+            )
