@@ -170,8 +170,10 @@ def test_the_tune_accuracy_is_that_of_the_served_build(trained: tuple[Path, FitS
 def test_a_training_that_is_done_is_not_done_again(base: str, trained: tuple[Path, FitSummary]) -> None:
     folder, summary = trained
     before = (folder / "meta.json").stat().st_mtime_ns
+    (folder / "work").mkdir()  # as a kill leaves it that comes after the last file
     assert fit(base, folder, quantisation="q8_0") == summary
     assert (folder / "meta.json").stat().st_mtime_ns == before
+    assert not (folder / "work").exists()
 
 
 def test_an_altered_build_is_not_loaded(trained: tuple[Path, FitSummary], tmp_path: Path) -> None:

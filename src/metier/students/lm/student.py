@@ -68,6 +68,7 @@ class LmStudent:
         settings = LmSettings.of_options(chosen)
         recipe = _recipe(train, tune, seed, settings, task)
         if (done := done_summary(folder, recipe)) is not None:
+            shutil.rmtree(folder / _WORK, ignore_errors=True)  # a kill may have come after the last file, before this
             return done
         _need_extras()
         from metier.students.lm.bases import find_base
