@@ -32,7 +32,7 @@ class LmSettings(BaseModel):
         "trim", description="trim cuts the vocabulary to the tokens that the task needs; keep leaves it whole."
     )
     method: Literal["auto", "full", "lora"] = Field(
-        "auto", description="Tune every weight or low-rank adapters; auto goes by the model's size and the memory."
+        "auto", description="Tune the layers' whole matrices (full) or low-rank adapters (lora); auto takes adapters."
     )
     epochs: int = Field(3, ge=1, le=100, description="Passes over the training examples, at most.")
     learning_rate: float = Field(
