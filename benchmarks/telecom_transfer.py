@@ -1,9 +1,10 @@
 """Does `trees`, trained on the simulator's drive tests, carry over to windows that another hand made?
 
-    python benchmarks/telecom_transfer.py --out transfer.json [--quick]
+    python benchmarks/telecom_transfer.py --out transfer.json [--written 0.2] [--quick]
 
 Training: windows of `metier.labs.telecom.simulator` at three difficulties, in the published form, through the view
-`telelogs`. Tests: windows of drives that the simulator made and training did not see, and those of `telecom_windows.py`,
+`telelogs`; with `--written`, that share of them is of `metier.labs.telecom.written`, as in `python -m metier.labs
+telecom`. Tests: windows of drives that the simulator made and training did not see, and those of `telecom_windows.py`,
 which knows nothing of the simulator's physics: sixteen styles, of which nine were looked at while the simulator was mended,
 the others only afterwards. Intervals are over drives. Features whose distribution is another are named with how far
 apart they are (Kolmogorov and Smirnov's distance), over windows of the same cause.
@@ -27,6 +28,7 @@ import numpy.typing as npt
 from metier.labs.telecom import text
 from metier.labs.telecom.parts import CAUSES, Windows
 from metier.labs.telecom.simulator import simulate
+from metier.labs.telecom.written import written
 from metier.progress import silent
 from metier.statistics.intervals import Interval, proportion
 from metier.students import STUDENTS, LabelledTexts, TaskSpec
@@ -82,14 +84,15 @@ class Apart:
 class Result:
     sizes: Sizes
     seed: int
+    written: float
     outcomes: tuple[Outcome, ...]
     halves: dict[str, Interval]
     apart: tuple[Apart, ...]
 
 
-def measure(sizes: Sizes, seed: int) -> Result:
+def measure(sizes: Sizes, seed: int, share: float) -> Result:
     say(f"simulating {sizes.train + sizes.tune + sizes.test:,} windows")
-    train, tune = (_mixed(n, 100 * seed + place) for place, n in ((1, sizes.train), (11, sizes.tune)))
+    train, tune = (_mixed(n, 100 * seed + place, share) for place, n in ((1, sizes.train), (11, sizes.tune)))
     test = simulate(sizes.test, 100 * seed + 21)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "trees"
@@ -115,15 +118,17 @@ def measure(sizes: Sizes, seed: int) -> Result:
                 others.append(asked)
             rights[group] = np.concatenate(marks)
     halves = {group: proportion(right) for group, right in rights.items()}
-    return Result(sizes, seed, tuple(outcomes), halves, _apart(test, others))
+    return Result(sizes, seed, share, tuple(outcomes), halves, _apart(test, others))
 
 
-def _mixed(n: int, seed: int) -> LabelledTexts:
-    """Windows of all difficulties, with their drives as groups."""
+def _mixed(n: int, seed: int, share: float) -> LabelledTexts:
+    """Windows of all difficulties and a share of written ones, with their drives as groups."""
+    n_written = round(share * n)
     parts = [
-        simulate(n // len(DIFFICULTIES), seed + place, difficulty=difficulty)
+        simulate((n - n_written) // len(DIFFICULTIES), seed + place, difficulty=difficulty)
         for place, difficulty in enumerate(DIFFICULTIES)
     ]
+    parts += [written(n_written, seed)] if n_written else []
     inputs = tuple(question for part in parts for question in text.standard(part))
     labels = tuple(label for part in parts for label in text.answers(part))
     groups = tuple(f"drive {place}-{drive}" for place, part in enumerate(parts) for drive in part.cluster)
@@ -177,8 +182,9 @@ def _quantiles(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
 def report(found: Result) -> str:
     sizes = found.sizes
     lines = [
-        f"Trained on {sizes.train:,} simulated windows, tuned on {sizes.tune:,} (difficulties "
-        f"{', '.join(map(str, DIFFICULTIES))}); {sizes.test:,} windows of other simulated drives, {sizes.style} a style.",
+        f"Trained on {sizes.train:,} windows, tuned on {sizes.tune:,} ({found.written:.0%} written, the others simulated "
+        f"at difficulties {', '.join(map(str, DIFFICULTIES))}); {sizes.test:,} windows of other simulated drives, "
+        f"{sizes.style} a style.",
         "",
         "| Windows | | right, % | " + " | ".join(CAUSES) + " |",
         "|---|---|---|" + "---|" * len(CAUSES),
@@ -214,9 +220,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--written", type=float, default=0.0, help="share of written windows to learn from")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     arguments = parser.parse_args()
-    found = measure(QUICK if arguments.quick else Sizes(), arguments.seed)
+    found = measure(QUICK if arguments.quick else Sizes(), arguments.seed, arguments.written)
     arguments.out.write_text(json.dumps(asdict(found), indent=1), encoding="utf-8")
     sys.stdout.write(report(found) + "\n")
 

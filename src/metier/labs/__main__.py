@@ -14,7 +14,7 @@ from metier.errors import MetierError
 from metier.labs.files import write_jsonl
 from metier.labs.registry import CORPORA
 from metier.labs.telecom.draft import DEFAULT_DIFFICULTY
-from metier.labs.telecom.labelled import labelled
+from metier.labs.telecom.labelled import WRITTEN, labelled
 
 _DATA = "METIER_DATA"
 # Made by the simulator rather than read: no data is needed.
@@ -54,6 +54,7 @@ def _write_telecom(given: argparse.Namespace) -> int:
             given.seed,
             difficulty=given.difficulty,
             randomised=given.randomised,
+            written=given.written,
             rationales=given.rationales,
         )
         write_jsonl(target, _counted(chats, splits, given.windows))
@@ -96,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     telecom.add_argument(
         "--randomised", type=float, default=0.0, help="share asked in the randomised form: other labels, order, tables"
+    )
+    telecom.add_argument(
+        "--written",
+        type=float,
+        default=WRITTEN,
+        help=f"share that is written by the options' texts, without physics; {WRITTEN} by default",
     )
     telecom.add_argument(
         "--rationales", action="store_true", help="two sentences that cite the measurements before each label"

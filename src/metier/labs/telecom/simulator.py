@@ -55,7 +55,7 @@ def simulate(
     rng = np.random.default_rng(seed)
     wanted = _quotas(n, causes)
     parts = list(_accepted(rng, wanted, difficulty, per_cluster))
-    windows = _joined(parts)
+    windows = joined(parts)
     # Clusters by their first window, windows of a cluster together: the drives were made in no order that matters.
     order = np.argsort(windows.cluster, kind="stable")
     _, numbers = np.unique(windows.cluster[order], return_inverse=True)
@@ -161,12 +161,14 @@ def taken(windows: Windows, index: IntArray) -> Windows:
     return Windows(drives, cells, windows.cause[index], windows.cluster[index])
 
 
-def _joined(parts: Sequence[Windows]) -> Windows:
+def joined(parts: Sequence[Windows], *, apart: bool = False) -> Windows:
+    """Windows of several parts, one after the other; `apart` where a cluster's number means another drive in each."""
+    first = np.cumsum([0, *(int(part.cluster.max()) + 1 for part in parts[:-1])]) if apart else np.zeros(len(parts))
     drives = {f.name: np.concatenate([getattr(part.drives, f.name) for part in parts]) for f in fields(Drives)}
     cells = {f.name: np.concatenate([getattr(part.cells, f.name) for part in parts]) for f in fields(Cells)}
     return Windows(
         Drives(**drives),
         Cells(**cells),
         np.concatenate([part.cause for part in parts]),
-        np.concatenate([part.cluster for part in parts]),
+        np.concatenate([part.cluster + int(more) for part, more in zip(parts, first, strict=True)]),
     )
