@@ -15,7 +15,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from tokenizers import Tokenizer
 
+from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput, MissingExtra
+from metier.students import TaskSpec
+from metier.students.lm.answers import reader_of
 from metier.students.lm.engine import LlamaEngine, encode_prompt
 from metier.students.lm.exporting import write_gguf
 from metier.students.lm.parts import Constraint, Prompt, Span
@@ -175,6 +178,25 @@ def test_copied_fields_lie_as_their_spans_say(engine: LlamaEngine, span: Span, p
             assert any(value == " ".join(lines[i:j]) for i in range(5) for j in range(i + 1, i + 3))
         found.add(value)
     assert len(found) > 1 or span.forms
+
+
+def test_a_span_that_reads_like_a_special_token_loses_no_other_answer(folder: Path, engine: LlamaEngine) -> None:
+    """llama.cpp takes a special token for what must follow, and breaks the answer off: whoever reads it finds no record."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    special = next(
+        iter(Tokenizer.from_file(str(folder / "tokenizer.json")).get_added_tokens_decoder().values())
+    ).content
+    constraint = Constraint(schema=schema, copied=(Span("a", begins=True, ends=True, lines=1),))
+    prompts = [Prompt("<", f"{special} x", "> "), Prompt("<", "the shop", "> ")]
+    odd, plain = engine.write(prompts, constraint, max_tokens=60)
+    assert plain.text == '{"a": "the shop"}'
+    reader = reader_of(TaskSpec(OutputKind.FIELDS, schema))
+    assert (reader.read(odd, prompts[0]).failure is None) == (odd.text == f'{{"a": "{special} x"}}')
 
 
 def test_without_words_to_copy_the_schema_holds(engine: LlamaEngine) -> None:

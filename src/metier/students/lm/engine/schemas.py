@@ -48,17 +48,6 @@ def check_schema(schema: Mapping[str, Any], is_possible: Callable[[dict[str, Any
         )
 
 
-def fits(text: str, schema: Mapping[str, Any]) -> bool:
-    """Whether an answer is JSON that the schema accepts: the final judge, apart from the engine."""
-    from jsonschema import Draft202012Validator
-
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return bool(Draft202012Validator(schema).is_valid(value))
-
-
 def _failing_part(schema: Mapping[str, Any], is_possible: Callable[[dict[str, Any]], bool]) -> str:
     definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
     for name, part in schema.get("properties", {}).items():
