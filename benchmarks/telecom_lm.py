@@ -9,7 +9,9 @@ the view's numbers) and `linear` (on the text):
 - view, label: reads the same, and chooses among the labels at once
 - view, label, fewer: the same with as many windows as the next has, so that the two differ in what is read alone
 - text, label: reads both tables as they are, without the question's constant wording; windows that do not fit into the
-  context are left out of training, and fail in the test. A window is two thousand tokens, so it learns from fewer of them
+  context are left out of training, and fail in the test. A window is two thousand tokens, so it learns from fewer of them,
+  and answers the first half of the test windows
+- view, label, more: the label alone again, from as many windows as there was time for
 
 Train, tune and test are simulated with seeds of their own: no drive is in two of them. As in `metier benchmark telelogs`
 the first of four answers is the greedy one and the others are drawn: pass@1 is the share of greedy answers that are right,
@@ -33,6 +35,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from metier.evaluation.telelogs.grading import majority
 from metier.labs.telecom import text
@@ -60,18 +63,21 @@ _LIMITS = re.compile(r"\((?:limit )?\d+\)|beyond 1000 m|within 6 dB|mod 30|above
 
 @dataclass(frozen=True)
 class Sizes:
-    """Windows of each split, those that are learnt from without a view, single answers that are timed, and passes over
-    the windows: one, as the simulator has another window for the time that a second look at one takes."""
+    """Windows of each split, those that are learnt from without a view and those of them that are answered, single answers
+    that are timed, and passes over the windows: one, as the simulator has another window for the time that a second look
+    at one takes."""
 
     train: int = 416
+    more: int = 896
     fewer: int = 40
     tune: int = 16
     test: int = 56
+    test_text: int = 28
     timed: int = 3
     epochs: int = 1
 
 
-QUICK = Sizes(16, 4, 4, 4, 1)
+QUICK = Sizes(16, 20, 4, 4, 4, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,7 @@ def ways(sizes: Sizes) -> list[Way]:
         Way("view, label", "lm", True, False, *many),
         Way("view, label, fewer", "lm", True, False, *fewer),
         Way("text, label", "lm", False, False, *fewer),
+        Way("view, label, more", "lm", True, False, sizes.more, sizes.tune),
     ]
 
 
@@ -184,6 +191,7 @@ def options(way: Way, base: str, sizes: Sizes) -> dict[str, Option]:
 def measure(way: Way, splits: Sequence[LabelledTexts], base: str, sizes: Sizes, seed: int) -> Row:
     train, tune, test = splits if way.view else map(tables, splits)
     train, tune = train.take(range(way.n_train)), tune.take(range(way.n_tune))
+    test = test.take(range(sizes.test if way.view or way.student != "lm" else sizes.test_text))
     say(f"{way.name}: training on {len(train)} windows")
     with tempfile.TemporaryDirectory() as place:
         folder, begun = Path(place) / way.student, time.process_time()
@@ -296,18 +304,19 @@ def mean(counts: npt.NDArray[np.int64] | None) -> float | None:
 
 def report(rows: Sequence[Row], sizes: Sizes, base: str) -> str:
     lines = [
-        f"`lm` on {base}, passes over the windows: {sizes.epochs}; tested on {sizes.test} windows of other drives. "
+        f"`lm` on {base}, passes over the windows: {sizes.epochs}; tested on windows of other drives. "
         "One training a row.",
         "",
-        f"| student reads, writes | learnt from | pass@1 | drawn | maj@{N_SAMPLES} | failed | training, CPU s "
+        f"| student reads, writes | learnt from | answered | pass@1 | drawn | maj@{N_SAMPLES} | failed | training, CPU s "
         "| one answer, CPU ms | tokens read | written |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         failed = ", ".join(f"{n} {name}" for name, n in sorted(row.failures.items())) or "0"
         cells = [
-            row.way.name, f"{row.n_learnt:,}", shown(row.pass_at_1), shown(row.drawn), shown(row.majority), failed,
-            f"{row.train_s:,.0f}", f"{1000 * row.answer_s:,.1f}", number(row.tokens_in), number(row.tokens_out),
+            row.way.name, f"{row.n_learnt:,}", f"{row.pass_at_1.n:,}", shown(row.pass_at_1), shown(row.drawn),
+            shown(row.majority), failed, f"{row.train_s:,.0f}", f"{1000 * row.answer_s:,.1f}", number(row.tokens_in),
+            number(row.tokens_out),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     for row in rows:
@@ -319,6 +328,18 @@ def report(rows: Sequence[Row], sizes: Sizes, base: str) -> str:
                 f"{row.cited.n_cited} stand in the same place.",
             ]
     return "\n".join(lines)
+
+
+def kept_rows(path: Path, sizes: Sizes, base: str, seed: int) -> list[Row]:
+    """The rows of an earlier run that was broken off. Raises SystemExit where it was of other sizes, base or seed."""
+    if not path.exists():
+        return []
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    wanted = {**asdict(sizes), "base": base, "seed": seed}
+    found = {**stored["sizes"], "base": stored["base"], "seed": stored.get("seed", seed)}
+    if other := [name for name, value in found.items() if wanted.get(name) != value]:
+        raise SystemExit(f"{path} is of another run, by its {', '.join(other)}: give another --out")
+    return TypeAdapter(list[Row]).validate_python(stored["rows"])
 
 
 def shown(interval: Interval | None) -> str:
@@ -359,18 +380,24 @@ def main() -> None:
     parser.add_argument("--test", type=int, help="windows that are answered")
     parser.add_argument("--epochs", type=int, help="passes over the windows")
     parser.add_argument("--only", nargs="+", metavar="WAY", help="these rows alone, by their names")
+    parser.add_argument("--resume", action="store_true", help="take over the rows that FILE has from the same sizes")
     parser.add_argument("--quick", action="store_true", help="some windows and one pass, to see that it runs")
     arguments = parser.parse_args()
     asked = {name: value for name in ("train", "fewer", "test", "epochs") if (value := getattr(arguments, name))}
     sizes = replace(QUICK if arguments.quick else Sizes(), **asked)
-    numbers = enumerate((sizes.train, sizes.tune, sizes.test))
-    splits = [examples(n, 3 * arguments.seed + place) for place, n in numbers]
+    numbers = enumerate((sizes.train, sizes.tune, sizes.test, sizes.more))
+    *splits, more = (examples(n, 4 * arguments.seed + place) for place, n in numbers)
     chosen = [way for way in ways(sizes) if arguments.only is None or way.name in arguments.only]
-    rows = []
+    rows = kept_rows(arguments.out, sizes, arguments.base, arguments.seed) if arguments.resume else []
     for way in chosen:
-        rows.append(measure(way, splits, arguments.base, sizes, arguments.seed))
+        if any(row.way == way for row in rows):
+            continue
+        train = more if way.n_train > sizes.train else splits[0]
+        rows.append(measure(way, [train, *splits[1:]], arguments.base, sizes, arguments.seed))
         # After every row: one takes minutes, and what was found so far should not be lost with a later one.
-        content = {"sizes": asdict(sizes), "base": arguments.base, "rows": [asdict(row) for row in rows]}
+        content = {
+            "sizes": asdict(sizes), "base": arguments.base, "seed": arguments.seed, "rows": [asdict(row) for row in rows]
+        }  # fmt: skip
         arguments.out.write_text(json.dumps(content, indent=1), encoding="utf-8")
     sys.stdout.write(report(rows, sizes, arguments.base) + "\n")
 
