@@ -11,10 +11,24 @@ def test_published_options_are_their_own_labels(question: str) -> None:
     assert VIEWS["telelogs"].read(question).choices == {cause: cause for cause in CLASSES}
 
 
+ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
+MORE = (
+    "Option {}: {}",
+    "Root cause {}: {}",
+    "{} - {}",
+    "{} \u2013 {}",
+    "{}\t{}",
+    "<{}> {}",
+    '"{}: {}"',
+    "{} = {}",
+    "Choice #{}. {}",
+)
+
+
 def test_renamed_reordered_and_fewer() -> None:
     texts = [KNOWN[cause].text for cause in ("C7", "C1", "C4")]
     for labels in ("123", "ABC", ("Z1", "Z2", "Z3")):
-        for form in ("{}: {}", "{}. {}", "{}) {}", "({}) {}", "- {}: {}", "**{}:** {}", "**{}**: {}", "{}：{}"):
+        for form in ("{}: {}", "{}. {}", "{}) {}", "({}) {}", "- {}: {}", "**{}:** {}", "**{}**: {}", "{}：{}", *MORE):
             prose = ["Which one?", *(form.format(*option) for option in zip(labels, texts, strict=True)), "Given:"]
             assert find_choices(prose) == dict(zip(("C7", "C1", "C4"), labels, strict=True))
 
@@ -71,6 +85,19 @@ def test_options_that_are_no_cause_are_refused() -> None:
 def test_no_options_and_prose_with_numbers() -> None:
     assert find_choices([]) is None
     assert find_choices(["The default is 6. Other values are angles.", "Given:", "- 255 stands for 6 degrees."]) is None
+
+
+def test_roman_labels() -> None:
+    lines = [f"{label}) {cause.text}" for label, cause in zip(ROMAN, KNOWN.values(), strict=True)]
+    assert find_choices(lines) == dict(zip(KNOWN, ROMAN, strict=True))
+
+
+def test_an_option_whose_label_cannot_be_told_is_not_left_out() -> None:
+    lines = [f"A: {KNOWN['C5'].text}", f"second {KNOWN['C2'].text}"]
+    with pytest.raises(Unreadable, match="an option whose label cannot be told: .second The serving"):
+        find_choices(lines)
+    with pytest.raises(Unreadable, match="options without a label"):
+        find_choices([f"number {n} {cause.text}" for n, cause in enumerate(KNOWN.values())])
 
 
 def test_causes_without_labels_are_refused() -> None:

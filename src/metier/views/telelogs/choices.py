@@ -94,8 +94,10 @@ CLASSES = tuple(KNOWN)
 _ALIKE, _AHEAD = 72.0, 6.0
 _DENIALS = frozenset(["not", "no", "never", "without", "isn", "doesn", "aren", "none"])
 
-_LABEL = r"([A-Za-z]{0,2}\d{1,2}|[A-Za-z])"
-_LINE = re.compile(rf"\s*[-*•(\[]*\s*{_LABEL}\s*\**\s*[)\].:：、][)\].:：\s*]*(?<=[\s)\].:：、*])(\S.*)")
+_LABEL = r"([A-Za-z]{0,2}\d{1,2}|[ivx]{2,4}|[IVX]{2,4}|[A-Za-z])"
+_CALLED = r"(?:(?i:(?:root\s+)?(?:cause|option|choice|reason))\s*#?\s*)?"
+_PARTED = r"(?:[)\].:：、>=][)\].:：>\s*]*|\s*[-\u2013\u2014]\s+|\t\s*)"
+_LINE = re.compile(rf"\s*[-*•(\[<\"']*\s*{_CALLED}{_LABEL}\s*\**(?:\s*){_PARTED}(?<=[\s)\].:：、*>=])(\S.*)")
 _INLINE = re.compile(rf"(?<![\w.]){_LABEL}\s?[):.：]\s+")
 
 
@@ -119,11 +121,22 @@ def _found(prose: tuple[str, ...]) -> dict[str, str] | None:
         if any(len(options) > 1 for options in lists):
             label, text = next(options for options in lists if len(options) > 1)[0]
             raise Unreadable(f"option {label}: {quoted(text)} is none of the eight causes, nor is any other")
-        bare = [line for line in prose if cause_of(line)]
+        bare = [line for line in prose if _tells(line)]
         if len(bare) > 1:
             raise Unreadable(f"options without a label: {quoted(bare[0])} and {len(bare) - 1} more")
         return None
-    return _labels([option for options in offering for option in options])
+    labels = _labels([option for options in offering for option in options])
+    lost = [line for line in prose if (cause := _tells(line)) and cause not in labels]
+    if lost:
+        raise Unreadable(f"an option whose label cannot be told: {quoted(lost[0])}")
+    return labels
+
+
+def _tells(line: str) -> str | None:
+    """The cause that a line says, whatever two words at most stand before it."""
+    words = line.split(None, 2)
+    tails = (" ".join(words[n:]) for n in range(len(words)))
+    return next((cause for tail in tails if (cause := cause_of(tail))), None)
 
 
 def _labels(options: Sequence[tuple[str, str]]) -> dict[str, str]:
