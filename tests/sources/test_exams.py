@@ -142,6 +142,16 @@ def test_texts_that_only_look_like_chats_stay_as_they_are(tmp_path: Path, cell: 
     assert [one.text for one in read_exam(path).questions] == [cell]
 
 
+def test_a_file_without_a_record_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("question,answer\ncaf\xe9,C1\n".encode("latin-1"))
+    with pytest.raises(BadInput, match=r"not one record can be read: .*, 1 times, first a.csv line \d"):
+        read_exam(path)
+    assert [one.text for one in read_exam(path, encoding="latin-1").questions] == ["caf\xe9"]
+    with pytest.raises(BadInput, match="not one record can be read: no object, 3 times"):
+        read_exam(write_json(tmp_path / "b.json", [1, 2, 3]))
+
+
 def test_numbered_copies_of_a_question_share_its_target(tmp_path: Path) -> None:
     questions = write_csv(tmp_path / "q.csv", [["ID", "question"], ["ID_1", "one"], ["ID_2", "two"]])
     targets = write_csv(

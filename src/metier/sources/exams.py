@@ -90,6 +90,9 @@ def read_exam(path: Path, targets: Path | None = None, encoding: str | None = No
     Raises NotFound where a file does not exist, BadInput where it holds no questions, no answers, or no ids to pair by.
     """
     records, aside = _records(path, encoding)
+    if not records and aside:
+        why = "; ".join(f"{reason}, {n:,} times, first {places[0]}" for reason, n, places in reasons(aside))
+        raise BadInput(f"{path}: not one record can be read: {why}.")
     columns = _columns(records)
     if columns.question is None:
         raise BadInput(
