@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -52,13 +51,15 @@ class TorchWriter:
             import torch
             from tokenizers import Tokenizer
             from transformers import AutoModelForCausalLM
+
+            from metier.students.lm.likelihood import without_bars
         except ImportError:
             raise MissingExtra("train", "answering with the training-time model") from None
         if not (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():
             raise BadInput(f"no model in {folder}: config.json and tokenizer.json are needed")
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        with _without_bars():
+        with without_bars():
             model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision))
         self._model = model.to(self._device).eval()
         self._batch = batch
@@ -187,18 +188,3 @@ class TorchWriter:
             return chosen / total
 
         return chosen_label(labels, weigh(tree, fork), temperature, seed, len(ids), time.perf_counter() - started)
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """transformers draws a bar while it loads, whoever reads standard error."""
-    from transformers.utils import logging as untyped
-
-    logging: Any = untyped
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            logging.enable_progress_bar()

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from metier.errors import BadInput, MissingExtra, NotEnoughData
+from metier.errors import BadInput, NotEnoughData
 from metier.progress import Progress
 from metier.students import checkpoints
 from metier.students.base import EpochPoint
+from metier.students.lm.likelihood import has_bfloat16
 from metier.students.lm.parts import Encoded, Tuned
 from metier.students.lm.tuning import ranks
 from metier.students.lm.tuning.engines import Engine
@@ -33,7 +33,6 @@ DONE = "tuned.json"
 MODEL = "model"
 ADAPTER = "adapter"
 _MICRO_TOKENS = {"cpu": 512, "cuda": 16384}
-_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 def tune(
@@ -93,17 +92,6 @@ def answer_loss(folder: Path, encoded: Sequence[Encoded], plan: TuningPlan) -> f
         return engine.losses(encoded, micro_tokens) / sum(map(answer_tokens, encoded))
 
 
-def load_model(folder: Path, precision: Precision = "auto", device: str = "auto") -> Any:
-    """The model in `folder` as transformers computes it, in evaluation mode."""
-    try:
-        from transformers import AutoModelForCausalLM
-    except ModuleNotFoundError as problem:
-        raise MissingExtra("train", "Computing with a language model") from problem
-    where = device_of(device)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(precision, where))
-    return model.to(where).eval()
-
-
 def device_of(name: str) -> torch.device:
     """The device called `name`; "auto" is the first GPU (under torchrun this process's), else the CPU."""
     if name == "auto":
@@ -121,19 +109,10 @@ def device_of(name: str) -> torch.device:
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     """What is computed in: "auto" is bfloat16 where the device multiplies it, elsewhere it is emulated and slow."""
     if precision == "auto":
-        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _has_bfloat16()
-        return torch.bfloat16 if native else torch.float32
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
     if precision not in ("bfloat16", "float32"):
         raise BadInput(f"There is no precision {precision!r}; it is 'auto', 'bfloat16' or 'float32'.")
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
-def _has_bfloat16() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return False
-    flags = next((line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("flags")), "")
-    return any(flag in flags.split() for flag in _BF16_FLAGS)
 
 
 def check_all(folder: Path, train: Sequence[Encoded], tune: Sequence[Encoded]) -> None:
