@@ -11,7 +11,6 @@ the view's numbers) and `linear` (on the text):
 - text, label: reads both tables as they are, without the question's constant wording; windows that do not fit into the
   context are left out of training, and fail in the test. A window is two thousand tokens, so it learns from fewer of them,
   and answers the first half of the test windows
-- view, label, more: the label alone again, from as many windows as there was time for
 
 Train, tune and test are simulated with seeds of their own: no drive is in two of them. As in `metier benchmark telelogs`
 the first of four answers is the greedy one and the others are drawn: pass@1 is the share of greedy answers that are right,
@@ -68,7 +67,6 @@ class Sizes:
     at one takes."""
 
     train: int = 416
-    more: int = 896
     fewer: int = 40
     tune: int = 16
     test: int = 56
@@ -77,7 +75,7 @@ class Sizes:
     epochs: int = 1
 
 
-QUICK = Sizes(16, 20, 4, 4, 4, 2, 1)
+QUICK = Sizes(16, 4, 4, 4, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,6 @@ def ways(sizes: Sizes) -> list[Way]:
         Way("view, label", "lm", True, False, *many),
         Way("view, label, fewer", "lm", True, False, *fewer),
         Way("text, label", "lm", False, False, *fewer),
-        Way("view, label, more", "lm", True, False, sizes.more, sizes.tune),
     ]
 
 
@@ -385,15 +382,14 @@ def main() -> None:
     arguments = parser.parse_args()
     asked = {name: value for name in ("train", "fewer", "test", "epochs") if (value := getattr(arguments, name))}
     sizes = replace(QUICK if arguments.quick else Sizes(), **asked)
-    numbers = enumerate((sizes.train, sizes.tune, sizes.test, sizes.more))
-    *splits, more = (examples(n, 4 * arguments.seed + place) for place, n in numbers)
+    numbers = enumerate((sizes.train, sizes.tune, sizes.test))
+    splits = [examples(n, 3 * arguments.seed + place) for place, n in numbers]
     chosen = [way for way in ways(sizes) if arguments.only is None or way.name in arguments.only]
     rows = kept_rows(arguments.out, sizes, arguments.base, arguments.seed) if arguments.resume else []
     for way in chosen:
         if any(row.way == way for row in rows):
             continue
-        train = more if way.n_train > sizes.train else splits[0]
-        rows.append(measure(way, [train, *splits[1:]], arguments.base, sizes, arguments.seed))
+        rows.append(measure(way, splits, arguments.base, sizes, arguments.seed))
         # After every row: one takes minutes, and what was found so far should not be lost with a later one.
         content = {
             "sizes": asdict(sizes), "base": arguments.base, "seed": arguments.seed, "rows": [asdict(row) for row in rows]
