@@ -92,12 +92,13 @@ def _in_form(span: Span, lines: Lines) -> set[str]:
     """The runs of pieces that look like the field's values: those that also lie as they do, where there are any."""
     text = "".join(lines.flat)
     edges = [0, *accumulate(map(len, lines.flat))]
+    borders = frozenset(edges)
     begins, ends = ({edges[bound[side]] for bound in lines.bounds} for side in (0, 1))
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for form in map(re.compile, span.forms):
         for begin in edges[:-1]:
             match = form.match(text, begin)
-            if match is not None and match.end() in edges:
+            if match is not None and match.end() in borders:
                 lies = (begin in begins or not span.begins) and (match.end() in ends or not span.ends)
                 found[lies].add(match.group())
     return found[True] or found[False]
