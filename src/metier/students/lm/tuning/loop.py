@@ -86,7 +86,7 @@ class Run:
             if self._is_measured(place + 1):
                 if not self._measure(progress):
                     self._roll_back()
-            elif time.perf_counter() - self._saved > self._plan.checkpoint_every_s:
+            elif ranks.any_says(time.perf_counter() - self._saved > self._plan.checkpoint_every_s):
                 self._save()
         progress(self._description(), self._total, self._total)
         self._bring_back_best()

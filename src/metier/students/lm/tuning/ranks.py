@@ -42,6 +42,16 @@ def wait() -> None:
         distributed.barrier()
 
 
+def any_says(word: bool) -> bool:
+    """Whether any process says so: what hangs on a clock must be decided for all of them, or one waits for ever."""
+    if place()[1] == 1:
+        return word
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    said = torch.tensor([int(word)], device=device)
+    distributed.all_reduce(said)
+    return bool(said.item())
+
+
 def share(examples: Sequence[int]) -> list[int]:
     """The examples of a step that are this process's."""
     mine, count = place()
