@@ -21,17 +21,17 @@ def test_any_run_where_nothing_is_known_of_the_values():
 def test_runs_from_where_a_line_begins():
     rules, span = span_grammar(Span("a", begins=True, lines=1), Lines.of("1, x\ny"), "0")
     assert span == r'"\"" SPAN_0 "\""'
-    assert rules == ['SPAN_0: "1" ("," (" x")?)? | "y"']
+    assert rules == ['SPAN_0: "1" | "1," | "1, x" | "y"']
 
 
 def test_whole_lines():
     rules, _ = span_grammar(Span("a", begins=True, ends=True, lines=2), Lines.of('1, x\ny "z"\nw'), "0")
-    assert rules == [r'SPAN_0: "1, x" (" y \\\"z\\\"")? | "w" | "y \\\"z\\\"" (" w")?']
+    assert rules == [r'SPAN_0: "1, x" | "1, x y \\\"z\\\"" | "w" | "y \\\"z\\\"" | "y \\\"z\\\" w"']
 
 
 def test_runs_to_where_a_line_ends():
-    rules, _ = span_grammar(Span("a", ends=True, lines=1), Lines.of("RM 1.50\nok"), "2")
-    assert rules == ['SPAN_2: "ok" | ((("RM ")? "1")? ".")? "50"']
+    rules, _ = span_grammar(Span("a", ends=True, lines=1), Lines.of("RM 1.5\nok"), "2")
+    assert rules == ['SPAN_2: ".5" | "1.5" | "5" | "RM 1.5" | "ok"']
 
 
 def test_forms_are_looked_for_from_sign_to_sign():
@@ -44,6 +44,6 @@ def test_forms_are_looked_for_from_sign_to_sign():
     assert span_grammar(dates, Lines.of("on 2/3/18x"), "0") == ([], r'"\"" SPAN "\""')
 
 
-def test_long_lines_are_cut_where_the_grammar_would_grow_too_deep():
+def test_runs_of_long_lines_are_no_longer_than_is_spelt_out():
     rules, _ = span_grammar(Span("a", begins=True), Lines.of("a b " * 500), "0")
-    assert rules[0].count("(") == rules[0].count(")") < 200
+    assert rules[0].count("|") < 60
