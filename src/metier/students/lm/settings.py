@@ -39,7 +39,10 @@ class LmSettings(BaseModel):
         0.0, ge=0, lt=1, description="Highest learning rate; 0 takes the one that suits the method."
     )
     max_tokens: int = Field(
-        2048, ge=32, le=131_072, description="Longer prompts are not trained on; at run time they escalate."
+        2048,
+        ge=32,
+        le=131_072,
+        description="Longer prompts are not trained on; at run time those that leave no room for an answer escalate.",
     )
     max_output_tokens: int = Field(512, ge=1, le=32_768, description="Longest answer; longer ones are cut off.")
     preference: Literal["auto", "on", "off"] = Field(
