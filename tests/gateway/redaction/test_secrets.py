@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metier.artefacts.keys import new_secret_key
@@ -233,9 +233,17 @@ def test_json_stays_json_of_the_same_shape(value: Any, spaced: bool, ascii_only:
 
 @settings(max_examples=300, deadline=None)
 @given(text=_texts)
+@example(text="://sk-proj-aB3dE5gH7jK9aB3dE5gH7jK9@h")
+@example(text="://sk-proj-aB3dE5gH7jK9aB3dE5gH7jK9:hunter2@h")
 def test_twice_is_as_once(text: str) -> None:
     once = redact_secrets(text)
     assert redact_secrets(once) == once
+
+
+def test_a_password_after_a_key_as_name_is_found() -> None:
+    assert redact_secrets("a://sk-proj-aB3dE5gH7jK9aB3dE5gH7jK9:hunter2@h") == (
+        "a://[REDACTED:openai]:[REDACTED:url_password]@h"
+    )
 
 
 @pytest.mark.parametrize(

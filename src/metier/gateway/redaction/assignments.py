@@ -34,8 +34,10 @@ _AUTHORIZATION = re.compile(
     r"(?P<bare>[A-Za-z0-9._~+/=-]{6,4000})",
     re.IGNORECASE,
 )
-# The name may be empty (redis://:password@host), and the password hold an at sign.
-_URL = re.compile(r"""(?:\\{0,8}/){2}[^\s/:@"'\\<>?#]{0,256}:(?P<bare>[^\s/"'\\<>]{1,256})(?=@)""")
+# The name may be empty (redis://:password@host) or a secret that was found before, and the password hold an at sign.
+_URL = re.compile(
+    r"""(?:\\{0,8}/){2}(?:\[REDACTED:\w{1,40}\]|[^\s/:@"'\\<>?#]){0,256}(?<!\[REDACTED):(?P<bare>[^\s/"'\\<>]{1,256})(?=@)"""
+)
 
 _PLACEHOLDER = re.compile(
     r"(?:[x*•.…_-]+|[<$%{].*|\[redacted.*|n/?a|none|null|true|false|string|your[-_ ].*|my[-_ ].*|os\.environ.*|"
