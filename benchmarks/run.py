@@ -99,6 +99,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     "telecom-transfer": Benchmark(
         "Trees trained on simulated drive tests, on windows by another hand", "telecom_transfer.py", quick=("--quick",)
     ),
+    "telecom-transfer-written": Benchmark(
+        "The same with a fifth of the training windows written from the options",
+        "telecom_transfer.py",
+        ("--written", "0.2"),
+        ("--written", "0.2", "--quick"),
+    ),
     "telecom-lm": Benchmark(
         "The language model on simulated drive tests: a rationale first, and what the view is worth",
         "telecom_lm.py",
