@@ -94,7 +94,7 @@ def test_roman_labels() -> None:
 
 def test_an_option_whose_label_cannot_be_told_is_not_left_out() -> None:
     lines = [f"A: {KNOWN['C5'].text}", f"second {KNOWN['C2'].text}"]
-    with pytest.raises(Unreadable, match="an option whose label cannot be told: .second The serving"):
+    with pytest.raises(Unreadable, match=r"an option whose label cannot be told: .second The serving"):
         find_choices(lines)
     with pytest.raises(Unreadable, match="options without a label"):
         find_choices([f"number {n} {cause.text}" for n, cause in enumerate(KNOWN.values())])

@@ -29,7 +29,8 @@ pause = 0.01 * int(os.environ["RANK"])  # their clocks differ, as those of two m
 def progress(description, done, total):
     time.sleep(pause)
 
-tune(Path(folder), examples[:50], examples[50:], TuningPlan(**json.loads(fields)), Path(work), recipe="r", progress=progress)
+plan = TuningPlan(**json.loads(fields))
+tune(Path(folder), examples[:50], examples[50:], plan, Path(work), recipe="r", progress=progress)
 """
 
 
