@@ -8,12 +8,11 @@ substring expressions accept such runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier.students.lm.engine.schemas import closed
-from metier.students.lm.engine.spans import Lines, json_text, span_grammar
+from metier.students.lm.engine.spans import Lines, json_text, literal, span_grammar
 from metier.students.lm.parts import Span
 
 # What a schema may say of a copied field, and of the record around it: all else is left to the schema's own grammar.
@@ -46,13 +45,13 @@ def copying_grammar(schema: Mapping[str, Any], copied: Sequence[Span], source: s
     spans = {span.field: span for span in copied}
     properties, required = dict(schema["properties"]), set(schema.get("required", ()))
     pieces = [json_text(piece) for piece in lines.flat]
-    rules = ["%llguidance {}", f"SPAN: %regex {_json({'substring_chunks': pieces})}"]
+    rules = ["%llguidance {}", f"SPAN: %regex {literal({'substring_chunks': pieces})}"]
     for place, (name, field) in enumerate(properties.items()):
         if name in spans:
             more, span = span_grammar(spans[name], lines, str(place))
             rules += [*more, f"span_{place}: {span}"]
         rules.append(f"value_{place}: {_copied(field, place) if name in spans else _free(field)}")
-        rules.append(f"field_{place}: {_json(f'{_json(name)}: ')} value_{place}")
+        rules.append(f"field_{place}: {literal(f'{literal(name)}: ')} value_{place}")
         rest = f" | first_{place + 1}" if name not in required else ""
         rules.append(f"first_{place}: field_{place} more_{place + 1}{rest}")
         rest = f" | more_{place + 1}" if name not in required else ""
@@ -73,13 +72,9 @@ def _form(field: object) -> str | None:
 
 def _free(field: object) -> str:
     """A field that the schema alone holds, in the same notation as the whole record would be."""
-    return f"%json {_json(closed(field) if isinstance(field, Mapping) else field)}"
+    return f"%json {literal(closed(field) if isinstance(field, Mapping) else field)}"
 
 
 def _copied(field: Mapping[str, Any], place: int) -> str:
     span = f"span_{place}"
     return span if _form(field) == _TEXT else f'"[" ({span} (", " {span})*)? "]"'
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -58,7 +58,7 @@ def span_grammar(span: Span, lines: Lines, name: str) -> tuple[list[str], str]:
     Where nothing in the input has the field's forms, its values are held to their lines alone.
     """
     if span.forms and (found := sorted(_in_form(span, lines))):
-        return [], " | ".join(quoted(json_text(text)) for text in found)
+        return [], " | ".join(literal(literal(text)) for text in found)
     runs = sorted(set(_runs(span, lines)))
     if not runs:
         return [], r'"\"" SPAN "\""'
@@ -71,14 +71,9 @@ def json_text(piece: str) -> str:
     return json.dumps(piece, ensure_ascii=False)[1:-1]
 
 
-def literal(text: str) -> str:
-    """A text in the grammar's notation."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def quoted(text: str) -> str:
-    """A JSON string of this content, in the grammar's notation."""
-    return literal(f'"{text}"')
+def literal(value: object) -> str:
+    """A text in the grammar's notation; of anything else its JSON, as the grammar's %json and %regex take it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _cut(line: str) -> Iterator[str]:
