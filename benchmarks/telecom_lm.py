@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 import time
@@ -40,13 +39,13 @@ from metier.evaluation.telelogs.grading import majority
 from metier.labs.telecom import text
 from metier.labs.telecom.rationales import rationale
 from metier.labs.telecom.simulator import simulate
-from metier.metrics.boxed import last_box
 from metier.progress import Progress
 from metier.statistics.intervals import Interval, proportion
 from metier.students import STUDENTS, Answers, LabelledTexts, LmStudent, Option, Predictor, TaskSpec
 from metier.students.lm.parts import Constraint, Generated, Writer
 from metier.students.lm.predictor import LmPredictor, drawn_labels
 from metier.students.lm.viewed import ViewedPredictor
+from telecom_cited import Cited, cited_in
 
 VIEW = "telelogs"
 TABLES = "User plane drive test data"
@@ -55,9 +54,6 @@ N_SAMPLES = 4
 PARALLEL = 8
 # Both tables take 1,500 to 2,900 tokens of SmolLM2: 95% of the windows fit.
 MAX_TOKENS = 2560
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-# Limits that rationales name in every window: no measurements.
-_LIMITS = re.compile(r"\((?:limit )?\d+\)|beyond 1000 m|within 6 dB|mod 30|above 40 km/h|below 160 RBs")
 
 
 @dataclass(frozen=True)
@@ -88,17 +84,6 @@ class Way:
     rationale: bool
     n_train: int
     n_tune: int
-
-
-@dataclass(frozen=True)
-class Cited:
-    """Of the rationales that end with a label: how many, those that are word for word what the lab writes for that label,
-    the measurements that the lab's cite, and those of them that are cited."""
-
-    n: int
-    n_same: int
-    n_measurements: int
-    n_cited: int
 
 
 @dataclass(frozen=True)
@@ -253,26 +238,6 @@ def recorded(predictor: LmPredictor | ViewedPredictor) -> tuple[LmPredictor | Vi
     recorder = Recorder(inner.writer)
     keeps = replace(inner, writer=recorder)
     return (replace(predictor, inner=keeps) if isinstance(predictor, ViewedPredictor) else keeps), recorder
-
-
-def cited_in(answers: Sequence[Generated], test: LabelledTexts) -> Cited:
-    """How the rationales compare with those of the lab for the causes that they end with. The view reads every window."""
-    n, n_same, n_measurements, n_cited = 0, 0, 0, 0
-    for answer, asked in zip(answers, test.inputs, strict=True):
-        box = last_box(answer.text)
-        if box is None or box.content not in text.OPTIONS:
-            continue
-        given, own = answer.text[: box.start].strip(), rationale(asked, box.content)
-        said, wanted = measurements(given), measurements(own)
-        n, n_same = n + 1, n_same + (given == own)
-        n_measurements += len(wanted)
-        n_cited += sum(one == two for one, two in zip(said, wanted, strict=False))
-    return Cited(n, n_same, n_measurements, n_cited)
-
-
-def measurements(written: str) -> list[str]:
-    """The numbers of a rationale in their order, without the limits that they are held against."""
-    return [str(found) for found in _NUMBER.findall(_LIMITS.sub("", written))]
 
 
 def right(answers: Answers, test: LabelledTexts) -> list[bool]:
