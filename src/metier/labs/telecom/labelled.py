@@ -17,7 +17,7 @@ from metier.labs.telecom.traffic import PER_DRIVE
 from metier.labs.telecom.written import written as write_windows
 
 # The share of windows that are written: with it a specialist reads drives of other hands far better (docs/telecom.md), and
-# simulated ones as well as without.
+# simulated ones about as well as without.
 WRITTEN = 0.2
 # Shares of the drives.
 _SPLITS = {"train": 0.72, "tune": 0.08, "calibration": 0.10, "test": 0.10}
