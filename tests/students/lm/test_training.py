@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from metier.students.lm.material import Material
 from metier.students.lm.parts import Encoded
-from metier.students.lm.training import fitting_steps
+from metier.students.lm.training import fitting_steps, in_passes
 from metier.students.lm.tuning.packs import steps_per_epoch
 from metier.students.lm.tuning.plan import TuningPlan
 
@@ -14,12 +18,33 @@ def material(n: int, n_answer: int) -> Material:
 
 
 def test_steps_hold_no_more_than_32_examples_where_answers_are_short() -> None:
-    given, plan = material(320, 3), TuningPlan()
+    given, plan = material(6_400, 3), TuningPlan()
     found = fitting_steps(plan, given)
     assert found.step_tokens == 96
-    assert steps_per_epoch(given.train, found.step_tokens) == 10
-    assert steps_per_epoch(given.train, plan.step_tokens) == 1
+    assert steps_per_epoch(given.train, found.step_tokens) == 200
+    assert found.rate == plan.rate
+
+
+def test_a_small_split_is_read_in_a_hundred_steps() -> None:
+    given, plan = material(800, 3), TuningPlan()
+    found = fitting_steps(plan, given)
+    assert steps_per_epoch(given.train, found.step_tokens) == 100
+    assert found.rate == pytest.approx(plan.rate / 2)  # steps of a quarter of the size
+
+
+def test_steps_hold_at_least_four_examples() -> None:
+    found = fitting_steps(TuningPlan(), material(20, 100))
+    assert found.step_tokens == 400
+    assert found.rate == pytest.approx(TuningPlan().rate * (400 / 1024) ** 0.5)
 
 
 def test_steps_of_long_answers_stay_as_they_are() -> None:
-    assert fitting_steps(TuningPlan(), material(20, 100)) == TuningPlan()
+    assert fitting_steps(TuningPlan(), material(20, 300)) == TuningPlan()
+
+
+def test_variants_make_one_pass_of_all() -> None:
+    plain = material(20, 100)
+    varied = replace(plain, variants=plain.train * 2)
+    plan = TuningPlan(epochs=3)
+    assert in_passes(plan, plain) == plan
+    assert in_passes(plan, varied) == replace(plan, epochs=1, evaluations=3)

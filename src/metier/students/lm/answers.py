@@ -69,11 +69,15 @@ def reader_of(task: TaskSpec, boxed: tuple[str, ...] = ()) -> AnswerReader:
     return AnswerReader(task.kind, schema, record_checker(schema) if schema is not None else lambda _: None, boxed)
 
 
-def constraint_of(task: TaskSpec, classes: tuple[str, ...], copied: tuple[Span, ...] = ()) -> Constraint:
-    """What an answer of the task may be; of a record, which fields are copied from the input."""
+def constraint_of(
+    task: TaskSpec, classes: tuple[str, ...], copied: tuple[Span, ...] = (), *, is_compact: bool = True
+) -> Constraint:
+    """What an answer of the task may be; of a record, which fields are copied from the input, and its notation."""
     if task.kind is OutputKind.LABEL:
         return Constraint(labels=classes)
-    return Constraint(schema=task.output_schema, copied=copied) if task.kind is OutputKind.FIELDS else Constraint()
+    if task.kind is OutputKind.FIELDS:
+        return Constraint(schema=task.output_schema, copied=copied, is_compact=is_compact)
+    return Constraint()
 
 
 def _unfinished(answer: Generated) -> str | None:

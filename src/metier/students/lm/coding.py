@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from metier.errors import BadArtefact, BadInput
 from metier.students.lm.engine.segments import runs_of
+from metier.students.lm.notation import answer_parts
 from metier.students.lm.parts import Encoded, PromptForm
 from metier.students.lm.prompts import load_tokenizer
 
@@ -22,8 +23,9 @@ class Coder:
 
     `begin` is what the tokenizer puts before every text, `specials` the special tokens that the form's own texts hold. They
     count there alone: an input or an answer that holds "<eos>" holds these five characters. The answer is tokenised by
-    itself, since at run time the model writes it after a prompt that is tokenised already. Nothing is ever cut. Safe to use
-    from several threads.
+    itself, since at run time the model writes it after a prompt that is tokenised already; the texts of a record apart from
+    the JSON around them (`notation.answer_parts`), unless the tokenizer would add a space to each (`joins`). Nothing is
+    ever cut. Safe to use from several threads.
     """
 
     tokenizer: Tokenizer
@@ -31,6 +33,7 @@ class Coder:
     begin: tuple[int, ...]
     specials: Mapping[str, int]
     end: int
+    joins: bool
 
     def prompts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of each input's whole prompt."""
@@ -52,11 +55,15 @@ class Coder:
         """Prompts with their answers, each closed by the end-of-text token."""
         if len(texts) != len(answers):
             raise BadInput(f"{len(texts)} inputs but {len(answers)} answers: give one for each input.")
-        written = self._plain(answers)
         return [
             Encoded((*prompt, *answer, self.end), len(prompt))
-            for prompt, answer in zip(self.prompts(texts), written, strict=True)
+            for prompt, answer in zip(self.prompts(texts), self._answers(answers), strict=True)
         ]
+
+    def _answers(self, answers: Sequence[str]) -> list[list[int]]:
+        parts = [answer_parts(answer) if self.joins else [answer] for answer in answers]
+        ids = iter(self._plain([part for some in parts for part in some]))
+        return [[id for _ in some for id in next(ids)] for some in parts]
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         return [found.ids for found in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
@@ -81,7 +88,14 @@ def coder_for(tokenizer: Tokenizer | Path, form: PromptForm) -> Coder:
         for place, token in added.items()
         if token.special and (token.content in form.prefix or token.content in form.suffix)
     }
-    return Coder(known, form, tuple(known.encode("").ids), specials, end)
+    return Coder(known, form, tuple(known.encode("").ids), specials, end, _joins(known))
+
+
+def _joins(tokenizer: Tokenizer) -> bool:
+    """Whether texts that are tokenised apart are the text itself, put together: some tokenizers begin each with a space."""
+    parts = ("{", "a")
+    ids = [id for part in parts for id in tokenizer.encode(part, add_special_tokens=False).ids]
+    return str(tokenizer.decode(ids)) == "".join(parts)
 
 
 def encode(tokenizer: Tokenizer | Path, form: PromptForm, text: str, answer: str) -> Encoded:

@@ -88,6 +88,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
         max_output_tokens=learnt.asking.max_output_tokens,
         copied=[asdict(span) for span in copying.fields],
         is_reasoned=job.is_reasoned,
+        is_compact=learnt.asking.constraint.is_compact,
         served=file_of(built.served),
         adapters=adapters,
         score=asdict(scoring.score),
@@ -122,6 +123,7 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
             int(meta["max_output_tokens"]),
             tuple(map(stored_span, meta.get("copied", ()))),
             is_reasoned=bool(meta.get("is_reasoned", False)),
+            is_compact=bool(meta.get("is_compact", False)),
         ),
         LlamaEngine.shared(
             folder / served,

@@ -17,12 +17,14 @@ _ROOM = 16
 
 @dataclass(frozen=True)
 class Material:
-    """The train and tune split as token ids; `kept` are the places in the train split that are in `train`."""
+    """The train and tune split as token ids; `kept` are the places in the train split that are in `train`, and
+    `variants` what stands beside them from the second pass on."""
 
     train: tuple[Encoded, ...]
     tune: tuple[Encoded, ...]
     kept: tuple[int, ...]
     notes: tuple[str, ...]
+    variants: tuple[Encoded, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,15 @@ class Limits:
     both: int
 
 
-def prepare(folder: Path, form: PromptForm, train: LabelledTexts, tune: LabelledTexts, limits: Limits) -> Material:
-    """Encode both splits with the tokenizer in `folder`, and leave out examples beyond the limits.
+def prepare(
+    folder: Path,
+    form: PromptForm,
+    train: LabelledTexts,
+    tune: LabelledTexts,
+    limits: Limits,
+    variants: LabelledTexts | None = None,
+) -> Material:
+    """Encode both splits, and the train split's variants, with the tokenizer in `folder`; leave out what is too long.
 
     Raises NotEnoughData where nothing is left to learn from.
     """
@@ -48,7 +57,11 @@ def prepare(folder: Path, form: PromptForm, train: LabelledTexts, tune: Labelled
             f"{limits.answer:,}, both at most {limits.both:,}. Raise max_tokens or max_output_tokens under [lm], or take a "
             "base with a longer context."
         )
-    return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more))
+    varied: list[Encoded] = []
+    if variants is not None and len(variants):
+        varied, _, told = _fitting(coder, variants, "varied train", limits)
+        more = [*more, *told]
+    return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more), tuple(varied))
 
 
 def answer_limit(material: Material, most: int) -> int:

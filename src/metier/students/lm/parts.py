@@ -89,11 +89,13 @@ class Span:
 @dataclass(frozen=True)
 class Constraint:
     """What an answer may be: anything, JSON that fits `schema`, or one of `labels`. The `copied` fields of the schema hold
-    spans of the prompt's input (see `engine.copying`), where the prompt says which part of it is the input."""
+    spans of the prompt's input (see `engine.copying`), where the prompt says which part of it is the input. `is_compact`:
+    the JSON has no spaces after its commas and colons (see `notation`)."""
 
     schema: Mapping[str, Any] | None = None
     labels: tuple[str, ...] = ()
     copied: tuple[Span, ...] = ()
+    is_compact: bool = False
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,11 @@ def asking_of(
     copied: tuple[Span, ...] = (),
     *,
     is_reasoned: bool = False,
+    is_compact: bool = True,
 ) -> Asking:
-    """How a task's inputs are put to a model in one prompt form; `is_reasoned`: a rationale comes before each label."""
-    constraint = Constraint() if is_reasoned else constraint_of(task, classes, copied)
+    """How a task's inputs are put to a model in one prompt form; `is_reasoned`: a rationale comes before each label,
+    `is_compact`: the model learnt to write records without spaces between."""
+    constraint = Constraint() if is_reasoned else constraint_of(task, classes, copied, is_compact=is_compact)
     return Asking(task.kind, form, constraint, reader_of(task, classes if is_reasoned else ()), max_output_tokens)
 
 

@@ -12,6 +12,7 @@ from metier.artefacts.tasks import Template
 from metier.errors import BadArtefact
 from metier.students.base import TaskSpec
 from metier.students.lm.chat import TemplateFails, render
+from metier.students.lm.notation import answer_parts
 from metier.students.lm.parts import PromptForm
 
 if TYPE_CHECKING:
@@ -203,4 +204,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def texts_read(form: PromptForm, inputs: Sequence[str], answers: Sequence[str]) -> list[str]:
     """The prompts and the answers as they are tokenised: what a cut vocabulary must cover."""
-    return [*(str(form.write(text)) for text in inputs), *answers]
+    return [*(str(form.write(text)) for text in inputs), *(part for answer in answers for part in answer_parts(answer))]

@@ -35,6 +35,11 @@ class LmSettings(BaseModel):
         "auto", description="Tune the layers' whole matrices (full) or low-rank adapters (lora); auto takes adapters."
     )
     epochs: int = Field(3, ge=1, le=100, description="Passes over the training examples, at most.")
+    variants: Literal["auto", "off"] = Field(
+        "auto",
+        description="Let the passes after the first read variants of the examples, where records hold names or addresses "
+        "that fill lines of the input: other groups' values, other amounts, other lines between.",
+    )
     learning_rate: float = Field(
         0.0, ge=0, lt=1, description="Highest learning rate; 0 takes the one that suits the method."
     )

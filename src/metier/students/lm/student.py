@@ -26,10 +26,12 @@ from metier.students.base import (
     merged_options,
 )
 from metier.students.exports import done_summary, recipe_of
+from metier.students.lm.notation import compacted
 from metier.students.lm.parts import Base
 from metier.students.lm.predictor import LmPredictor
 from metier.students.lm.reasoned import answered, rationales_digest, with_rationales
 from metier.students.lm.settings import LmSettings
+from metier.students.lm.varying import variants_of
 from metier.students.lm.viewed import ViewedPredictor, read_texts
 from metier.students.viewing import find_view, use_of_task
 
@@ -92,11 +94,15 @@ class LmStudent:
         classes = classes_of(train) if task.kind is OutputKind.LABEL else ()
         if is_reasoned:
             train, tune = answered(train), answered(tune)
+        variants, varied = _variants(train, task, settings, seed)
+        notes = (*notes, *varied)
+        if task.kind is OutputKind.FIELDS:
+            train, tune, variants = compacted(train), compacted(tune), compacted(variants)
         progress("Reading the base model", 0, None)
         base = find_base(settings.base, accepted=settings.accepted_licences, progress=progress)
         phases = open_phases(folder / _WORK, _with_base(recipe, base))
         n_context = context_of(settings, base)
-        job = Job(train, tune, task, classes, settings, seed, phases, progress, n_context, is_reasoned)
+        job = Job(train, tune, task, classes, settings, seed, phases, progress, n_context, is_reasoned, variants)
         summary = finish(job, learn(job, base), folder, recipe, notes)
         shutil.rmtree(folder / _WORK)
         return summary
@@ -135,6 +141,14 @@ def _recipe(train: LabelledTexts, tune: LabelledTexts, seed: int, settings: LmSe
 
 def _is_reasoned(settings: LmSettings, task: TaskSpec) -> bool:
     return task.kind is OutputKind.LABEL and settings.rationale == "on"
+
+
+def _variants(
+    train: LabelledTexts, task: TaskSpec, settings: LmSettings, seed: int
+) -> tuple[LabelledTexts, tuple[str, ...]]:
+    if settings.variants == "off" or task.kind is not OutputKind.FIELDS or task.output_schema is None:
+        return train.take([]), ()
+    return variants_of(train, task.output_schema, settings.epochs - 1, seed)
 
 
 def _with_base(recipe: str, base: Base) -> str:

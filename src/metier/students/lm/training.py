@@ -25,10 +25,16 @@ _RATES = {"lora": 1e-3, "full": 1e-4}
 _MOST_IN_STEP = 32
 
 
+# Nor less than so many, or a pass of so many steps, whichever is more: a small split in large steps is hardly learnt from.
+_LEAST_IN_STEP, _STEPS_IN_PASS = 4, 100
+_NONE = LabelledTexts((), ())
+
+
 @dataclass(frozen=True)
 class Job:
     """What is to be learnt, and how. `classes` are those of a label task; a prompt and its answer may take `n_context`
-    tokens together. `is_reasoned`: the splits' labels are whole answers, a rationale and the label in a box."""
+    tokens together. `is_reasoned`: the splits' labels are whole answers, a rationale and the label in a box. `variants`
+    are those of the train split that the passes after the first read (none: they read the split again)."""
 
     train: LabelledTexts
     tune: LabelledTexts
@@ -40,6 +46,7 @@ class Job:
     progress: Progress
     n_context: int
     is_reasoned: bool = False
+    variants: LabelledTexts = _NONE
 
 
 def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed:
@@ -47,7 +54,8 @@ def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed
     from metier.students.lm.vocabulary import read_trimmed, trim
 
     def make(place: Path) -> Facts:
-        texts = [text for form in forms for text in texts_read(form, job.train.inputs, job.train.labels)]
+        read = (job.train, job.variants)
+        texts = [text for form in forms for some in read for text in texts_read(form, some.inputs, some.labels)]
         made = trim(base.folder, dict.fromkeys(texts), place, mode=job.settings.vocabulary, progress=job.progress)
         return {"mode": made.mode, "reason": made.reason}
 
@@ -58,7 +66,7 @@ def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed
 def encode_splits(job: Job, trimmed: Trimmed, form: PromptForm) -> Material:
     """Both splits as token ids in one prompt form."""
     limits = Limits(job.settings.max_tokens, job.settings.max_output_tokens, job.n_context)
-    return prepare(trimmed.folder, form, job.train, job.tune, limits)
+    return prepare(trimmed.folder, form, job.train, job.tune, limits, job.variants)
 
 
 def context_of(settings: LmSettings, base: Base) -> int:
@@ -77,10 +85,21 @@ def plan_of(settings: LmSettings, seed: int) -> TuningPlan:
 
 
 def fitting_steps(plan: TuningPlan, material: Material) -> TuningPlan:
-    """The plan with steps of 32 examples or so at most."""
-    n_tokens = sum(len(one.ids) - one.n_prompt for one in material.train)
-    most = math.ceil(_MOST_IN_STEP * n_tokens / len(material.train))
-    return replace(plan, step_tokens=min(plan.step_tokens, most))
+    """The plan with steps that suit the train split: of a hundredth of it, but at least 4 examples and at most 32.
+
+    The rate goes with the square root of a step's size, as suits Adam (Malladi et al., "On the SDEs and Scaling Rules for
+    Adaptive Gradient Algorithms", NeurIPS 2022).
+    """
+    n = len(material.train)
+    tokens_each = sum(len(one.ids) - one.n_prompt for one in material.train) / n
+    full = min(plan.step_tokens, math.ceil(_MOST_IN_STEP * tokens_each))
+    step = min(full, math.ceil(max(_LEAST_IN_STEP, n / _STEPS_IN_PASS) * tokens_each))
+    return replace(plan, step_tokens=step, rate=plan.rate * math.sqrt(step / full))
+
+
+def in_passes(plan: TuningPlan, material: Material) -> TuningPlan:
+    """The plan for the train split and its variants, which are all passes in one."""
+    return replace(plan, epochs=1, evaluations=plan.epochs) if material.variants else plan
 
 
 def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
@@ -90,8 +109,9 @@ def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
     root = job.phases.folder
 
     def make(place: Path) -> Facts:
-        plan, recipe = fitting_steps(plan_of(job.settings, job.seed), material), job.phases.recipe
-        made = tune(trimmed.folder, material.train, material.tune, plan, place, recipe=recipe, progress=job.progress)
+        plan, recipe = in_passes(fitting_steps(plan_of(job.settings, job.seed), material), material), job.phases.recipe
+        examples = (*material.train, *material.variants)
+        made = tune(trimmed.folder, examples, material.tune, plan, place, recipe=recipe, progress=job.progress)
         return {
             **vars(made),
             "folder": relative(made.folder, root),

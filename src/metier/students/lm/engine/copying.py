@@ -13,6 +13,7 @@ from typing import Any
 
 from metier.students.lm.engine.schemas import closed
 from metier.students.lm.engine.spans import Lines, json_text, literal, span_grammar
+from metier.students.lm.notation import separators
 from metier.students.lm.parts import Span
 
 # What a schema may say of a copied field, and of the record around it: all else is left to the schema's own grammar.
@@ -32,30 +33,34 @@ def copyable(schema: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, field in properties.items() if _form(field) is not None)
 
 
-def copying_grammar(schema: Mapping[str, Any], copied: Sequence[Span], source: str) -> str | None:
+def copying_grammar(
+    schema: Mapping[str, Any], copied: Sequence[Span], source: str, is_compact: bool = False
+) -> str | None:
     """The grammar of records whose `copied` fields (all of them `copyable`) hold spans of `source`; None where the source
     has no word, so that there is nothing to copy.
 
-    Records are written as `metrics.records.canonical` writes them: fields in the schema's order, those not required may be
-    absent, ", " and ": " between. White space of the source, line breaks too, is one space.
+    Fields stand in the schema's order, those not required may be absent; with a space after each comma and colon unless
+    `is_compact`. White space of the source, line breaks too, is one space.
     """
     lines = Lines.of(source)
     if not lines.pieces:
         return None
     spans = {span.field: span for span in copied}
     properties, required = dict(schema["properties"]), set(schema.get("required", ()))
+    item, key = separators(is_compact)
     pieces = [json_text(piece) for piece in lines.flat]
     rules = ["%llguidance {}", f"SPAN: %regex {literal({'substring_chunks': pieces})}"]
     for place, (name, field) in enumerate(properties.items()):
         if name in spans:
             more, span = span_grammar(spans[name], lines, str(place))
             rules += [*more, f"span_{place}: {span}"]
-        rules.append(f"value_{place}: {_copied(field, place) if name in spans else _free(field)}")
-        rules.append(f"field_{place}: {literal(f'{literal(name)}: ')} value_{place}")
+        value = _copied(field, place, item) if name in spans else _free(field, is_compact)
+        rules.append(f"value_{place}: {value}")
+        rules.append(f"field_{place}: {literal(literal(name) + key)} value_{place}")
         rest = f" | first_{place + 1}" if name not in required else ""
         rules.append(f"first_{place}: field_{place} more_{place + 1}{rest}")
         rest = f" | more_{place + 1}" if name not in required else ""
-        rules.append(f'more_{place}: ", " field_{place} more_{place + 1}{rest}')
+        rules.append(f"more_{place}: {literal(item)} field_{place} more_{place + 1}{rest}")
     end = len(properties)
     return "\n".join([*rules, f'first_{end}: ""', f'more_{end}: ""', 'start: "{" first_0 "}"'])
 
@@ -70,11 +75,11 @@ def _form(field: object) -> str | None:
     return None
 
 
-def _free(field: object) -> str:
+def _free(field: object, is_compact: bool) -> str:
     """A field that the schema alone holds, in the same notation as the whole record would be."""
-    return f"%json {literal(closed(field) if isinstance(field, Mapping) else field)}"
+    return f"%json {literal(closed(field, is_compact) if isinstance(field, Mapping) else field)}"
 
 
-def _copied(field: Mapping[str, Any], place: int) -> str:
+def _copied(field: Mapping[str, Any], place: int, item: str) -> str:
     span = f"span_{place}"
-    return span if _form(field) == _TEXT else f'"[" ({span} (", " {span})*)? "]"'
+    return span if _form(field) == _TEXT else f'"[" ({span} ({literal(item)} {span})*)? "]"'

@@ -70,7 +70,7 @@ class LlamaEngine:
         self._ends = self._llama.tokens(self._llama.end_text, special=True)
         self._specials: dict[str, set[str]] = {}
         self._trees: dict[tuple[str, ...], LabelTree] = {}
-        self._schemas: dict[str, dict[str, Any]] = {}
+        self._schemas: dict[tuple[str, bool], dict[str, Any]] = {}
         self._is_stopped = False
 
     @classmethod
@@ -133,7 +133,7 @@ class LlamaEngine:
         }
         tree = self._tree(constraint.labels) if constraint.labels else None
         if constraint.schema is not None:
-            request["json_schema"] = self._schema(constraint.schema)
+            request["json_schema"] = self._schema(constraint.schema, constraint.is_compact)
 
         def answer(prompt: str) -> Generated:
             started = time.perf_counter()
@@ -153,7 +153,7 @@ class LlamaEngine:
         if constraint.labels:
             self._tree(constraint.labels)
         if constraint.schema is not None:
-            self._schema(constraint.schema)
+            self._schema(constraint.schema, constraint.is_compact)
 
     def encode(self, prompt: str) -> list[int]:
         """The prompt's token ids as the model gets them, the beginning-of-text token included where it wants one."""
@@ -249,12 +249,12 @@ class LlamaEngine:
                 self._trees[labels] = plant(ids, self._ends[-1])
             return self._trees[labels]
 
-    def _schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        key = json.dumps(schema)
+    def _schema(self, schema: Mapping[str, Any], is_compact: bool) -> dict[str, Any]:
+        key = json.dumps(schema), is_compact
         with self._lock:
             if key not in self._schemas:
                 check_schema(schema, self._is_possible)
-                self._schemas[key] = closed(schema)
+                self._schemas[key] = closed(schema, is_compact)
             return self._schemas[key]
 
     def _is_possible(self, schema: dict[str, Any]) -> bool:
@@ -275,7 +275,8 @@ def _held_to_the_input(request: Mapping[str, Any], constraint: Constraint, promp
     """The request with a grammar in place of the schema, where fields are copied from the prompt's input."""
     if constraint.schema is None or not constraint.copied or not isinstance(prompt, Prompt):
         return request
-    grammar = copying_grammar(constraint.schema, constraint.copied, prompt[prompt.start : prompt.stop])
+    source = prompt[prompt.start : prompt.stop]
+    grammar = copying_grammar(constraint.schema, constraint.copied, source, constraint.is_compact)
     if grammar is None:
         return request
     return {**{name: value for name, value in request.items() if name != "json_schema"}, "grammar": grammar}

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metier.errors import BadInput
+from metier.students.lm.notation import separators
 
-# The form of `metrics.records.canonical` (json.dumps): one way to write a record leaves the model nothing to dither about.
-_NOTATION = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 # Formats the constraint engine (llguidance) knows; any other is a note to readers, as JSON Schema has it.
 _FORMATS = frozenset(
     ["date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid", "unknown"]
@@ -20,9 +19,12 @@ _MAPS = ("properties", "$defs", "definitions", "patternProperties")
 _COMBINING = frozenset(["allOf", "anyOf", "oneOf", "$ref", "if", "not", "unevaluatedProperties"])
 
 
-def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema as the engine gets it: no fields but those it names, unless it says otherwise; the notation of records."""
-    return {**_strict(schema), "x-guidance": _NOTATION}
+def closed(schema: Mapping[str, Any], is_compact: bool = False) -> dict[str, Any]:
+    """The schema as the engine gets it: no fields but those it names, unless it says otherwise; one way to write a record,
+    which leaves the model nothing to dither about."""
+    item, key = separators(is_compact)
+    notation = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+    return {**_strict(schema), "x-guidance": notation}
 
 
 def check_schema(schema: Mapping[str, Any], is_possible: Callable[[dict[str, Any]], bool]) -> None:

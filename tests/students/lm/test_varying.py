@@ -1,0 +1,160 @@
+"""Variants of examples: the record changes with the input, and nothing but values, amounts and plain lines does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from metier.metrics.grounding import is_grounded
+from metier.students.base import LabelledTexts
+from metier.students.lm.varying import Varier, variants_of
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "sender": {"type": "string"},
+        "street": {"type": "string"},
+        "day": {"type": "string"},
+        "total": {"type": "string"},
+        "items": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["sender"],
+}
+N_GROUPS = 24
+
+
+def receipt(sender: str, street: tuple[str, str], number: int, total: str) -> tuple[str, str]:
+    lines = [
+        f"Ref {number}",
+        sender,
+        *street,
+        "TEL 03-5",
+        f"Milk  {total}",
+        "Bread  0.55",
+        f"TOTAL  {total}",
+        "2018-03-04",
+    ]
+    record = {"sender": sender, "street": " ".join(street), "day": "2018-03-04", "total": total, "items": ["Milk"]}
+    return "\n".join(lines), json.dumps(record)
+
+
+def receipts(n_groups: int = N_GROUPS, n_each: int = 3) -> LabelledTexts:
+    rows, groups = [], []
+    for group in range(n_groups):
+        street = (f"No {group + 1} Some Road,", f"{10_000 + group} Northern Town")
+        for each in range(n_each):
+            rows.append(receipt(f"{chr(65 + group)}lpha Trading Company", street, each, f"{group + 10}.{each}0"))
+            groups.append(f"g{group}")
+    return LabelledTexts(tuple(text for text, _ in rows), tuple(label for _, label in rows), tuple(groups))
+
+
+def test_names_and_addresses_are_exchanged_and_dates_are_not() -> None:
+    varier = Varier(receipts(), SCHEMA)
+
+    assert varier.fields == ("sender", "street")
+    assert varier.numbers == ("total",)
+
+
+def test_every_value_still_stands_in_its_input() -> None:
+    made, _ = variants_of(receipts(), SCHEMA, 3, 0)
+
+    assert len(made) == 3 * N_GROUPS * 3
+    for text, label in zip(made.inputs, made.labels, strict=True):
+        record = json.loads(label)
+        assert set(record) == {"sender", "street", "day", "total", "items"}
+        for value in (record["sender"], record["street"], record["day"], record["total"]):
+            assert is_grounded(value, text)
+
+
+def test_a_value_comes_with_all_of_its_lines_and_the_old_one_goes() -> None:
+    texts = receipts()
+    varier = Varier(texts, SCHEMA)
+    seen = 0
+    for seed in range(40):
+        text, label = varier.vary(0, str(seed))
+        record, was = json.loads(label), json.loads(texts.labels[0])
+        if record["street"] != was["street"]:
+            seen += 1
+            assert was["street"].split(",")[0] not in text
+            joined = " ".join(text.split())
+            assert record["street"] in joined
+    assert 5 < seen < 35
+
+
+def test_an_amount_changes_wherever_it_stands() -> None:
+    varier = Varier(receipts(), SCHEMA)
+    changed = [json.loads(label)["total"] for text, label in (varier.vary(0, str(seed)) for seed in range(40))]
+    assert len(set(changed)) > 5
+
+    for seed in range(40):
+        text, label = varier.vary(0, str(seed))
+        total = json.loads(label)["total"]
+        told = [line for line in text.split("\n") if line.startswith(("TOTAL", "Milk"))]
+        # A line of another receipt may have been put in, but this one's own total is never left behind.
+        assert f"TOTAL  {total}" in told
+        assert total == "10.00" or "10.00" not in text
+
+
+def test_a_longer_number_is_not_taken_for_the_amount() -> None:
+    text, label = receipt("Alpha Trading Company", ("No 1 Some Road,", "10000 Northern Town"), 0, "9.00")
+    text += "\nACCOUNT 19.00 9.001 9.00.1"
+    others = receipts()
+    texts = LabelledTexts((text, *others.inputs), (label, *others.labels), ("g", *(others.groups or ())))
+    varier = Varier(texts, SCHEMA)
+
+    for seed in range(30):
+        made, _ = varier.vary(0, str(seed))
+        account = [line for line in made.split("\n") if line.startswith("ACCOUNT")]
+        assert account in ([], ["ACCOUNT 19.00 9.001 9.00.1"])
+
+
+def test_lines_are_put_in_and_left_out_but_never_within_a_value() -> None:
+    texts = receipts()
+    varier = Varier(texts, SCHEMA)
+    lengths = set()
+    for seed in range(60):
+        text, label = varier.vary(4, str(seed))
+        lines, street = text.split("\n"), json.loads(label)["street"]
+        lengths.add(len(lines))
+        first = next(at for at, line in enumerate(lines) if line and street.startswith(line))
+        assert " ".join(lines[first : first + 2]) == street
+    assert len(lengths) > 3
+
+
+def test_the_same_seed_gives_the_same_variants() -> None:
+    assert variants_of(receipts(), SCHEMA, 1, 5) == variants_of(receipts(), SCHEMA, 1, 5)
+    assert variants_of(receipts(), SCHEMA, 1, 5) != variants_of(receipts(), SCHEMA, 1, 6)
+
+
+def test_the_note_says_what_was_exchanged() -> None:
+    _, (note,) = variants_of(receipts(), SCHEMA, 1, 0)
+
+    assert "values of sender, street exchanged" in note
+    assert "amounts (total)" in note
+
+
+@pytest.mark.parametrize(
+    ("texts", "n_each"),
+    [
+        (receipts(n_groups=5), 2),
+        (receipts(), 0),
+        (LabelledTexts((), ()), 2),
+        (LabelledTexts(("one line with Alpha in it",) * 30, ('{"sender": "Alpha"}',) * 30), 2),
+        (LabelledTexts(("x",) * 30, ("no record",) * 30), 2),
+    ],
+    ids=["few groups", "one pass", "nothing", "within lines", "no records"],
+)
+def test_where_there_is_nothing_to_exchange_there_are_no_variants(texts: LabelledTexts, n_each: int) -> None:
+    made, notes = variants_of(texts, SCHEMA, n_each, 0)
+
+    assert len(made) == 0
+    assert notes == ()
+
+
+def test_without_groups_every_example_is_its_own() -> None:
+    texts = receipts()
+    made, _ = variants_of(LabelledTexts(texts.inputs, texts.labels), SCHEMA, 1, 0)
+
+    assert len(made) == len(texts)
+    assert made.groups is None
