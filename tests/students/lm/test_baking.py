@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.students.lm.tiny_models import byte_tokenizer, write_tiny
 
-from metier.students.lm.baking import Probe, by_answers, by_losses, decide_baking, probe_size, tokens_saved
+from metier.students.lm.baking import Probe, by_losses, decide_baking, probe_size, tokens_saved
 from metier.students.lm.coding import coder_for
 from metier.students.lm.parts import PromptForm
 from metier.students.lm.tuning.plan import TuningPlan
@@ -67,19 +67,6 @@ def test_error_rate_of_the_decision_by_losses() -> None:
         difference = 0.02 * n_answer + rng.normal(0, 1.0, 60)
         dropped += by_losses(np.zeros(60), difference, n_answer, None, 1.0).bake
     assert dropped / 300 < 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
-
-
-def test_answers_must_be_non_inferior() -> None:
-    right = [True] * 180 + [False] * 20
-    assert by_answers(right, right, None, 9.0).bake
-    worse = [False] * 10 + right[10:]
-    found = by_answers(right, worse, None, 9.0)
-    assert not found.bake
-    assert "-5.0%" in found.reason
-
-
-def test_few_answers_prove_nothing() -> None:
-    assert not by_answers([True] * 20, [True] * 20, None, 9.0).bake
 
 
 def test_tokens_saved_are_those_of_the_instructions() -> None:

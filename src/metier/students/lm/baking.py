@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from metier.progress import Progress, silent
 from metier.statistics.bootstrap import bootstrap_interval, ratio
-from metier.statistics.paired import compare
 from metier.students.lm.coding import Coder, coder_for, fitting
 from metier.students.lm.parts import Encoded, PromptForm
 from metier.students.lm.prompts import has_instructions
@@ -22,8 +21,6 @@ FloatArray = npt.NDArray[np.float64]
 
 # Nats an answer token: what a tuning may differ by without anybody seeing it in the answers.
 LOSS_MARGIN = 0.02
-# Share of right answers that dropping the instructions may cost.
-ANSWER_MARGIN = 0.02
 _LEVEL = 0.90  # two-sided, so that each bound is a one-sided test at 5%
 # Instructions shorter than this share of the prompt cost so little that they stay without a question.
 _LEAST_SHARE = 0.05
@@ -139,29 +136,6 @@ def by_losses(
     told = f"without them the tune split's loss differs by {found.estimate:+.4f} nats an answer token"
     bounds = f"90% interval {found.lower:+.4f} to {found.upper:+.4f}, margin {margin:g}, n = {found.n}"
     return _decided(bool(found.upper <= margin), f"{told} ({bounds})", saved)
-
-
-def by_answers(
-    full_right: Sequence[bool],
-    baked_right: Sequence[bool],
-    groups: Sequence[str] | None,
-    saved: float,
-    *,
-    margin: float = ANSWER_MARGIN,
-) -> Baking:
-    """Decide by which answers of the tune split are right in either form, where both have been tuned to the end: the baked
-    form must be non-inferior (paired, one-sided, 5%). That takes several hundred items at a margin of 0.02."""
-    found = compare(
-        np.asarray(baked_right, dtype=bool),
-        np.asarray(full_right, dtype=bool),
-        margin=margin,
-        groups=groups,
-        level=_LEVEL,
-    )
-    difference = found.difference
-    told = f"without them {difference.estimate:+.1%} of the tune split's answers are right"
-    bounds = f"90% interval {difference.lower:+.1%} to {difference.upper:+.1%}, margin {margin:.1%}, n = {difference.n}"
-    return _decided(found.p_non_inferior <= 0.05, f"{told} ({bounds})", saved)
 
 
 def tokens_saved(full: Coder, baked: Coder, inputs: Sequence[str]) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from metier.students.lm.exporting.adapters import copy_adapter, write_adapter_gguf
 from metier.students.lm.exporting.builds import About, write_gguf
 from metier.students.lm.exporting.cards import CardText, card_text, write_model_card
-from metier.students.lm.exporting.parity import Parity, compare_answers, demand, parity
+from metier.students.lm.exporting.parity import Parity, compare_answers, demand
 
 __all__ = [
     "About",
@@ -13,7 +13,6 @@ __all__ = [
     "compare_answers",
     "copy_adapter",
     "demand",
-    "parity",
     "write_adapter_gguf",
     "write_gguf",
     "write_model_card",

@@ -21,7 +21,7 @@ import numpy as np
 from metier.errors import BadInput, ExportFailed
 from metier.statistics.intervals import Interval, proportion
 from metier.statistics.paired import paired_difference
-from metier.students.lm.parts import Constraint, Generated, Writer
+from metier.students.lm.parts import Generated
 
 IsSame = Callable[[str, str], bool]
 
@@ -63,23 +63,6 @@ class Parity:
             f"(95% interval {100 * self.gain.lower:+.1f} to {100 * self.gain.upper:+.1f}); "
             f"declared margin {100 * self.margin:.1f} points: {kept}"
         )
-
-
-def parity(
-    training: Writer,
-    served: Writer,
-    prompts: Sequence[str],
-    wanted: Sequence[str],
-    constraint: Constraint,
-    *,
-    is_same: IsSame,
-    margin: float,
-    max_tokens: int,
-) -> Parity:
-    """Ask both writers greedily and compare. `is_same(answer, other)` says whether two answers mean the same."""
-    ours = training.write(prompts, constraint, max_tokens=max_tokens)
-    theirs = served.write(prompts, constraint, max_tokens=max_tokens)
-    return compare_answers(ours, theirs, wanted, is_same=is_same, margin=margin)
 
 
 def compare_answers(
