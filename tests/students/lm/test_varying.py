@@ -25,6 +25,7 @@ N_GROUPS = 24
 
 
 def receipt(sender: str, street: tuple[str, str], number: int, total: str) -> tuple[str, str]:
+    day = f"2018-03-{int(float(total)) % 28 + 1:02}"
     lines = [
         f"Ref {number}",
         sender,
@@ -33,9 +34,10 @@ def receipt(sender: str, street: tuple[str, str], number: int, total: str) -> tu
         f"Milk  {total}",
         "Bread  0.55",
         f"TOTAL  {total}",
-        "2018-03-04",
+        f"DATE {day} 10:15",
+        day,
     ]
-    record = {"sender": sender, "street": " ".join(street), "day": "2018-03-04", "total": total, "items": ["Milk"]}
+    record = {"sender": sender, "street": " ".join(street), "day": day, "total": total, "items": ["Milk"]}
     return "\n".join(lines), json.dumps(record)
 
 
@@ -49,11 +51,11 @@ def receipts(n_groups: int = N_GROUPS, n_each: int = 3) -> LabelledTexts:
     return LabelledTexts(tuple(text for text, _ in rows), tuple(label for _, label in rows), tuple(groups))
 
 
-def test_names_and_addresses_are_exchanged_and_dates_are_not() -> None:
+def test_names_and_addresses_are_exchanged_by_their_lines_and_figures_where_they_stand() -> None:
     varier = Varier(receipts(), SCHEMA)
 
     assert varier.fields == ("sender", "street")
-    assert varier.numbers == ("total",)
+    assert varier.figures == ("day", "total")
 
 
 def test_every_value_still_stands_in_its_input() -> None:
@@ -96,6 +98,19 @@ def test_an_amount_changes_wherever_it_stands() -> None:
         assert total == "10.00" or "10.00" not in text
 
 
+def test_a_date_changes_wherever_it_stands() -> None:
+    texts = receipts()
+    varier = Varier(texts, SCHEMA)
+    days = set()
+    for seed in range(40):
+        text, label = varier.vary(0, str(seed))
+        day = json.loads(label)["day"]
+        days.add(day)
+        assert f"DATE {day} 10:15" in text.split("\n")
+        assert day in text.split("\n")
+    assert len(days) > 5
+
+
 def test_a_longer_number_is_not_taken_for_the_amount() -> None:
     text, label = receipt("Alpha Trading Company", ("No 1 Some Road,", "10000 Northern Town"), 0, "9.00")
     text += "\nACCOUNT 19.00 9.001 9.00.1"
@@ -131,7 +146,7 @@ def test_the_note_says_what_was_exchanged() -> None:
     _, (note,) = variants_of(receipts(), SCHEMA, 1, 0)
 
     assert "values of sender, street exchanged" in note
-    assert "amounts (total)" in note
+    assert "figures (day, total)" in note
 
 
 @pytest.mark.parametrize(

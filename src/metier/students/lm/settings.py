@@ -38,7 +38,7 @@ class LmSettings(BaseModel):
     variants: Literal["auto", "off"] = Field(
         "auto",
         description="Let the passes after the first read variants of the examples, where records hold names or addresses "
-        "that fill lines of the input: other groups' values, other amounts, other lines between.",
+        "that fill lines of the input: other groups' values, other amounts and dates, other lines between.",
     )
     learning_rate: float = Field(
         0.0, ge=0, lt=1, description="Highest learning rate; 0 takes the one that suits the method."

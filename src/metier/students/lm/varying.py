@@ -2,8 +2,9 @@
 
 A train split holds few companies and many receipts of each. A model that reads them a second time learns their names by
 heart. Here the later passes read variants: whole-line values are exchanged for another group's (mention replacement, Dai
-and Adel, "An Analysis of Simple Data Augmentation for Named Entity Recognition", COLING 2020), amounts for another
-example's, lines of other groups are put in, and lines that hold no value are left out. The record changes with the text.
+and Adel, "An Analysis of Simple Data Augmentation for Named Entity Recognition", COLING 2020), amounts and dates for
+another example's, lines of other groups are put in, and lines that hold no value are left out. The record changes with the
+text.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ _LINES_IN = (1, 1, 2, 3)
 _MOST_LINES = 8
 # A word of a value that stands in another line makes that line one that is kept: shorter ones stand everywhere.
 _WORD = 4
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TRIES = 20
 
 Place = tuple[int, int]
@@ -48,12 +48,12 @@ class _Example:
     places: Mapping[str, tuple[Place, ...]]
 
     @cached_property
-    def numbers(self) -> dict[str, str]:
-        """The values that are a number and stand in the input."""
+    def figures(self) -> dict[str, str]:
+        """The values that are figures (amounts, dates) and stand in a line of the input."""
         return {
             name: value
             for name, value in self.record.items()
-            if isinstance(value, str) and _NUMBER.fullmatch(value) and any(map(_alone(value).search, self.lines))
+            if isinstance(value, str) and _is_figure(value) and any(map(_alone(value).search, self.lines))
         }
 
     @cached_property
@@ -86,11 +86,11 @@ class Varier:
         self._examples = [_example(*row, names) for row in zip(texts.inputs, texts.labels, groups, strict=True)]
         self._values: dict[str, dict[str, list[_Value]]] = {}
         self._lines: dict[str, list[str]] = {}
-        self._numbers: dict[str, list[str]] = {}
+        self._figures: dict[str, list[str]] = {}
         for one in self._examples:
             self._learn(one)
         self.fields = tuple(name for name in names if len(self._values.get(name, ())) >= _LEAST_GROUPS)
-        self.numbers = tuple(name for name in names if len(set(self._numbers.get(name, ()))) >= _LEAST_GROUPS)
+        self.figures = tuple(name for name in names if len(set(self._figures.get(name, ()))) >= _LEAST_GROUPS)
 
     def _learn(self, one: _Example) -> None:
         for name, ((first, last), *_) in one.places.items():
@@ -102,8 +102,8 @@ class Varier:
             lines = self._lines.setdefault(one.group, [])
             if one.lines[place] not in lines:
                 lines.append(one.lines[place])
-        for name, number in one.numbers.items():
-            self._numbers.setdefault(name, []).append(number)
+        for name, figure in one.figures.items():
+            self._figures.setdefault(name, []).append(figure)
 
     def vary(self, place: int, seed: str) -> tuple[str, str]:
         """A variant of the example at `place`: the input and the record's JSON. The same seed gives the same."""
@@ -123,7 +123,7 @@ class Varier:
             elif at in plain or at not in one.plain:
                 lines.append(line)
                 owners.append(owner)
-        self._renumber(one, record, lines, owners, rng)
+        self._refigure(one, record, lines, owners, rng)
         if rng.random() < _PUT_IN:
             self._put_in(one.group, lines, owners, rng)
         return "\n".join(lines), json.dumps(record, ensure_ascii=False)
@@ -132,7 +132,7 @@ class Varier:
         by_group = self._values[name]
         return rng.choice(by_group[rng.choice([other for other in by_group if other != group])])
 
-    def _renumber(
+    def _refigure(
         self,
         one: _Example,
         record: dict[str, Any],
@@ -140,18 +140,18 @@ class Varier:
         owners: Sequence[str | None],
         rng: random.Random,
     ) -> None:
-        """Another example's amount wherever this one's stands, but not one that stands here already."""
-        for name in self.numbers:
-            if name not in one.numbers or rng.random() >= _EXCHANGED:
+        """Another example's amount or date wherever this one's stands, but not one that stands here already."""
+        for name in self.figures:
+            if name not in one.figures or rng.random() >= _EXCHANGED:
                 continue
             for _ in range(_TRIES):
-                number = rng.choice(self._numbers[name])
-                if not any(map(_alone(number).search, lines)):
-                    pattern = _alone(one.numbers[name])
+                figure = rng.choice(self._figures[name])
+                if not any(map(_alone(figure).search, lines)):
+                    pattern = _alone(one.figures[name])
                     for at, owner in enumerate(owners):
                         if owner is None:
-                            lines[at] = pattern.sub(number, lines[at])
-                    record[name] = number
+                            lines[at] = pattern.sub(lambda _, new=figure: new, lines[at])  # type: ignore[misc]
+                    record[name] = figure
                     break
 
     def _put_in(self, group: str, lines: list[str], owners: list[str | None], rng: random.Random) -> None:
@@ -175,7 +175,7 @@ def variants_of(
     if not (varier.fields and n_each):
         return texts.take([]), ()
     made = [varier.vary(place, f"{seed} {round_} {place}") for round_ in range(n_each) for place in range(len(texts))]
-    drawn = f", amounts ({', '.join(varier.numbers)}) for other examples'" if varier.numbers else ""
+    drawn = f", figures ({', '.join(varier.figures)}) for other examples'" if varier.figures else ""
     note = (
         f"passes after the first read variants of the train examples: values of {', '.join(varier.fields)} exchanged for "
         f"other groups'{drawn}, lines put in and left out"
@@ -203,6 +203,10 @@ def _is_text(value: str) -> bool:
     return sum(map(str.isalpha, value)) > sum(map(str.isdigit, value))
 
 
+def _is_figure(value: str) -> bool:
+    return any(map(str.isdigit, value)) and not _is_text(value)
+
+
 def _whole_lines(value: str, lines: Sequence[str]) -> tuple[Place, ...]:
     """Where whole lines make up a value, but for white space."""
     wanted, found = value.split(), []
@@ -217,6 +221,6 @@ def _whole_lines(value: str, lines: Sequence[str]) -> tuple[Place, ...]:
     return tuple(found)
 
 
-def _alone(number: str) -> re.Pattern[str]:
-    """A number where it is no part of another."""
-    return re.compile(rf"(?<![\d.,]){re.escape(number)}(?![.,]?\d)")
+def _alone(figure: str) -> re.Pattern[str]:
+    """A figure where it is no part of another."""
+    return re.compile(rf"(?<![\d.,/-]){re.escape(figure)}(?![.,/-]?\d)")
