@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -16,6 +15,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from metier.machine import usable_cores
 
 CALLS = 200_000
 REPEATS = 3
@@ -114,7 +115,7 @@ def measure(n_calls: int, repeats: int, growth: int) -> dict[str, object]:
             "calls_per_s": large["n"] / large["wall_s"],
             "peak_mib": large["peak_kib"] / 1024,
         },
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "time": time.time(),
     }
 

@@ -37,6 +37,7 @@ from metier.evaluate import EvaluateSettings, evaluate
 from metier.generalists import Generalist, GeneralistSettings, make_generalist
 from metier.labs.files import write_jsonl
 from metier.labs.registry import CORPORA
+from metier.machine import usable_cores
 from metier.progress import Progress
 from metier.sources.importing import import_files
 from metier.store.traffic import TrafficStore
@@ -69,7 +70,7 @@ def settings(model: Path, shots: int) -> GeneralistSettings:
         path=str(model),
         model=lm_mentor.NAME,
         shots=shots,
-        threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        threads=usable_cores(),
         max_output_tokens=MAX_OUTPUT_TOKENS,
         context_tokens=CONTEXT_TOKENS,
     )

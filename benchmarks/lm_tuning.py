@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from metier.labs.sroie import labelled
+from metier.machine import usable_cores
 from metier.metrics.records import canonical
 from metier.students.lm.bases import find_base
 from metier.students.lm.parts import Encoded
@@ -307,7 +308,7 @@ def main() -> None:
             "loss_before": before,
             "trl_examples_per_s_by_batch": tried,
             "answer_tokens_an_example": tokens,
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": usable_cores(),
             "time": time.time(),
         }
         given.out.write_text(json.dumps(figures, indent=1), encoding="utf-8")

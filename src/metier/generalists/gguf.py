@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from metier.generalists.protocol import GeneralistAnswer, Question
 from metier.generalists.reading import check_schemas, read_answer
 from metier.generalists.replies import Reply, read_body, read_status
 from metier.generalists.shots import Shot
+from metier.machine import usable_cores
 from metier.progress import Progress, silent
 
 CONTEXT_TOKENS = 8192
@@ -37,7 +37,7 @@ class LocalGguf:
 
     Every label is one of the question's, every record is written under its schema's grammar. `shots` are worked examples
     shown before every question that has none of its own; what stands before the item is read once and kept. `threads` 0
-    means all cores but one. Needs the `[lm]` extra.
+    means all cores that this process may use but one. Needs the `[lm]` extra.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class LocalGguf:
     @property
     def n_threads(self) -> int:
         """The threads that answer. They wait for each other by spinning: one too many on a busy machine costs tenfold."""
-        return self.threads or max(1, (os.cpu_count() or 2) - 1)
+        return self.threads or max(1, usable_cores() - 1)
 
     def answer(self, questions: Sequence[Question], *, progress: Progress = silent) -> list[GeneralistAnswer]:
         """One answer a question; only those not in the cache load the model. Raises MissingExtra, GeneralistFailed."""

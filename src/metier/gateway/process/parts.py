@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -26,6 +25,7 @@ from metier.gateway.telemetry.lines import Level
 from metier.gateway.telemetry.opening import open_telemetry
 from metier.gateway.telemetry.stdlib import take_over_logging
 from metier.gateway.upstreams import open_upstreams
+from metier.machine import usable_cores
 from metier.store.folders import ArtefactStore
 
 # Decisions that take over a millisecond are made beside the event loop. They hold the interpreter's lock for part of the
@@ -135,5 +135,4 @@ class Worker:
 
 def _threads(n_workers: int) -> int:
     """Cores for a specialist that writes: one is left to the event loops, and more than some do not write faster."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(_MOST_THREADS, (cores - 1) // n_workers))
+    return max(1, min(_MOST_THREADS, (usable_cores() - 1) // n_workers))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.errors import BadArtefact
+from metier.machine import usable_cores
 from metier.students.encoder.tokens import by_length, padded
 
 IntArray = npt.NDArray[np.int64]
@@ -50,7 +50,7 @@ class Session:
             session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime raises classes of its own that share no public base
             raise BadArtefact(f"{path} is no network that onnxruntime can run: {problem}") from None
-        return cls(session, int(session.get_outputs()[0].shape[-1]), alone, threads or os.cpu_count() or 1)
+        return cls(session, int(session.get_outputs()[0].shape[-1]), alone, threads or usable_cores())
 
     def features(self, sequences: Sequence[Sequence[int]]) -> FloatArray:
         """(n, width), in the order of the sequences."""

@@ -8,8 +8,6 @@ that was killed goes on from its last checkpoint to the same weights.
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from metier.errors import TrainingFailed
+from metier.machine import multiplies_bfloat16, usable_cores
 from metier.progress import Progress
 from metier.students import checkpoints
 from metier.students.base import EpochPoint
@@ -41,8 +40,6 @@ _EVAL_ROWS = 256
 _CLIP = 1.0
 _BETAS = (0.9, 0.98)
 _EPSILON = 1e-6
-# bfloat16 pays only where the processor multiplies it natively; elsewhere it is emulated and slower than float32.
-_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True)
@@ -110,21 +107,12 @@ class _Run:
         return self.before_s + time.perf_counter() - self.started
 
 
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 natively (x86 with AVX-512 BF16 or AMX)."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if sys.platform != "linux" or not cpuinfo.exists():
-        return False
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    return any(flag in flags.split() for flag in _BF16_FLAGS)
-
-
 @contextmanager
 def deterministic(seed: int, threads: int) -> Iterator[None]:
     """Torch with a seed and so many threads (0: a thread for each core this process may use); puts its settings back."""
     state, before = torch.get_rng_state(), torch.get_num_threads()
     torch.manual_seed(seed)
-    torch.set_num_threads(threads or _usable_cores())
+    torch.set_num_threads(threads or usable_cores())
     try:
         yield
     finally:
@@ -339,8 +327,4 @@ def _put_weights(run: _Run, tensors: dict[str, Tensor]) -> None:
 
 
 def _precision() -> torch.autocast:
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bfloat16())
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=multiplies_bfloat16())

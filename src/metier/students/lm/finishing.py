@@ -12,6 +12,7 @@ from typing import Any
 
 from metier.artefacts.specialists import LanguageModel
 from metier.artefacts.tasks import OutputKind
+from metier.machine import usable_cores
 from metier.students.base import FitSummary, TaskSpec
 from metier.students.exports import read_meta, versions_of, write_meta
 from metier.students.lm.building import (
@@ -135,13 +136,8 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
         ),
         read_foreignness(folder / FOREIGNNESS_FILE),
         score_from(meta["score"]),
-        threads or _usable_cores(),
+        threads or usable_cores(),
     )
-
-
-def _usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _summary(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from metier.machine import multiplies_bfloat16
 from metier.students.lm.parts import Encoded
 
 Ids = Sequence[int]
@@ -72,10 +73,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is multiplied natively; elsewhere it is emulated and slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and any(
-        name in flags.read_text(encoding="utf-8", errors="replace") for name in ("avx512_bf16", "amx_bf16")
-    )
+    return multiplies_bfloat16()
 
 
 @contextmanager

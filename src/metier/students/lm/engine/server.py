@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metier.errors import BadInput, MissingExtra
+from metier.machine import usable_cores
 
 _QUIET = -1
 _TIMEOUT_S = 60.0
@@ -106,7 +107,7 @@ def idle_cores() -> int:
 
     llama.cpp's threads wait for each other by spinning: one too many on a busy machine costs tenfold, one too few little.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return max(1, min(cores, round(cores - busy)))
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metier.machine import usable_cores
 from metier.progress import Progress
 from metier.students.checkpoints import optimiser_tensors, read, restore_optimiser, write
 from metier.students.lm.likelihood import answer_logprobs, open_causal, without_bars
@@ -23,7 +24,6 @@ from metier.students.lm.preference.losses import pair_loss
 from metier.students.lm.preference.plan import PassFailed, PreferencePlan
 from metier.students.lm.preference.sequences import CodedPair
 from metier.students.lm.tuning.memory import is_out_of_memory
-from metier.students.lm.tuning.workers import usable_cores
 from metier.students.lm.vocabulary.facts import FACTS_FILE
 
 _CHECKPOINT = "checkpoint.safetensors"

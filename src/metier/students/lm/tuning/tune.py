@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from metier.errors import BadInput, NotEnoughData
+from metier.machine import usable_cores
 from metier.progress import Progress
 from metier.students import checkpoints
 from metier.students.base import EpochPoint
@@ -27,7 +28,7 @@ from metier.students.lm.tuning.memory import peak_bytes, reset_peak
 from metier.students.lm.tuning.packs import answer_tokens, check
 from metier.students.lm.tuning.plan import Precision, SoftLabels, TuningPlan
 from metier.students.lm.tuning.shapes import read_shape
-from metier.students.lm.tuning.workers import team, usable_cores
+from metier.students.lm.tuning.workers import team
 
 DONE = "tuned.json"
 MODEL = "model"
