@@ -18,11 +18,13 @@ from pydantic import TypeAdapter
 
 from metier.artefacts.specialists import LanguageModel, ViewUse
 from metier.errors import BadArtefact
+from metier.progress import Progress, silent
 from metier.students.base import EpochPoint, FitSummary, LabelledTexts, Option
 from metier.version import __version__
 
 META = "meta.json"
 FORMAT = 1  # raise it when the exported form changes so that older code must refuse it
+_BLOCK_BYTES = 1 << 22
 
 
 def recipe_of(
@@ -55,9 +57,16 @@ def versions_of(packages: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, progress: Progress = silent, description: str = "") -> str:
+    """Hex SHA-256 of a file's bytes. It is read in blocks, after each of which `progress` hears the bytes done, of all."""
+    digest = hashlib.sha256()
+    done, total = 0, path.stat().st_size
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            done += len(block)
+            progress(description, done, total)
+    return digest.hexdigest()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

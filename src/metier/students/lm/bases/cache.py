@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,33 +10,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from metier.progress import Progress
+from metier.students.exports import sha256_of
 
 BASE_FILE = "base.json"
 WEIGHTS_FILE = "model.safetensors"
 # Raised whenever a conversion comes out differently, so that folders of older versions are made again.
 CONVERSION = 1
-_BLOCK_BYTES = 1 << 22
 
 
 def cache_folder() -> Path:
     """METIER_CACHE where it is set, else ~/.cache/metier."""
     stated = os.environ.get("METIER_CACHE")
     return Path(stated).expanduser() if stated else Path.home() / ".cache" / "metier"
-
-
-def sha256_of(path: Path, progress: Progress | None = None, description: str = "") -> str:
-    """Hex SHA-256 of a file's bytes, read in blocks."""
-    digest = hashlib.sha256()
-    total = path.stat().st_size
-    done = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-            done += len(block)
-            if progress is not None:
-                progress(description, done, total)
-    return digest.hexdigest()
 
 
 def cached(cache: Path, key: str, make: Callable[[Path], dict[str, Any]]) -> Path:

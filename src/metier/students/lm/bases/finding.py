@@ -9,7 +9,8 @@ from typing import Any
 
 from metier.errors import BadInput
 from metier.progress import Progress, silent
-from metier.students.lm.bases.cache import cache_folder, cached, is_whole, read_base_file, sha256_of
+from metier.students.exports import sha256_of
+from metier.students.lm.bases.cache import cache_folder, cached, is_whole, read_base_file
 from metier.students.lm.bases.converting import convert_gguf
 from metier.students.lm.bases.folders import bring_in, check_folder, fetch, layout_digest, weights_digest
 from metier.students.lm.bases.gguf_files import read_head, read_licence

@@ -10,7 +10,8 @@ from typing import Any
 
 from metier.errors import BadInput, MissingExtra
 from metier.progress import Progress
-from metier.students.lm.bases.cache import WEIGHTS_FILE, sha256_of
+from metier.students.exports import sha256_of
+from metier.students.lm.bases.cache import WEIGHTS_FILE
 from metier.students.lm.bases.derived import derive_facts
 from metier.students.lm.vocabulary.facts import FACTS_FILE, write_facts
 from metier.students.lm.vocabulary.weights import read_tensors, unchanged, write_safetensors
