@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -127,30 +128,35 @@ def load_champion(
     dataset_manifest = store.manifest("dataset", _input(manifest, "dataset"))
     dataset = cast(Dataset, store.load(dataset_manifest))
     student = specialist.card.student
-    predictor = _predictor(student, specialist.folder, writing)
-    read = input_reader(redacts_pii=redacts_pii, is_scrubbed=was_scrubbed(dataset_manifest.settings))
-    classes = frozenset(dataset.classes) & frozenset(predictor.classes_)
-    rules = record_rules(dataset.output_schema or {}) if dataset.kind is OutputKind.FIELDS else None
-    view = specialist.card.view
-    is_named_anew = view is not None and bool(view.classes) and dataset.kind is OutputKind.LABEL
-    writes = isinstance(STUDENTS[student], LmStudent)
-    failures = Failures()
-    return Champion(
-        task=alias.task,
-        policy_id=manifest.id,
-        specialist_id=policy.specialist_id,
-        audit=store.manifest("audit", _input(dataset_manifest, "audit")),
-        policy=policy,
-        predictor=predictor,
-        kind=dataset.kind,
-        check=named_anew_check if is_named_anew else answer_check(dataset.kind, classes, rules),
-        forms={(form.template_id, form.asked): form for form in dataset.forms},
-        slow_chars=_slow_chars(specialist, lambda text: predictor.predict([read(text)])),
-        read=read,
-        rules=rules,
-        desk=WritingDesk(writing.n_places, f"{policy.student} {policy.specialist_id}", failures) if writes else None,
-        failures=failures,
-    )
+    with ExitStack() as opened:
+        predictor = _predictor(student, specialist.folder, writing)
+        # Freed again where anything after it fails: the loading is tried again and again.
+        opened.callback(_call, predictor, "close")
+        read = input_reader(redacts_pii=redacts_pii, is_scrubbed=was_scrubbed(dataset_manifest.settings))
+        classes = frozenset(dataset.classes) & frozenset(predictor.classes_)
+        rules = record_rules(dataset.output_schema or {}) if dataset.kind is OutputKind.FIELDS else None
+        view = specialist.card.view
+        is_named_anew = view is not None and bool(view.classes) and dataset.kind is OutputKind.LABEL
+        writes = isinstance(STUDENTS[student], LmStudent)
+        name, failures = f"{policy.student} {policy.specialist_id}", Failures()
+        champion = Champion(
+            task=alias.task,
+            policy_id=manifest.id,
+            specialist_id=policy.specialist_id,
+            audit=store.manifest("audit", _input(dataset_manifest, "audit")),
+            policy=policy,
+            predictor=predictor,
+            kind=dataset.kind,
+            check=named_anew_check if is_named_anew else answer_check(dataset.kind, classes, rules),
+            forms={(form.template_id, form.asked): form for form in dataset.forms},
+            slow_chars=_slow_chars(specialist, lambda text: predictor.predict([read(text)])),
+            read=read,
+            rules=rules,
+            desk=WritingDesk(writing.n_places, name, failures) if writes else None,
+            failures=failures,
+        )
+        opened.pop_all()
+    return champion
 
 
 def _slow_chars(specialist: Specialist, answer: Callable[[str], object]) -> int:

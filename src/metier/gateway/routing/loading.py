@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -55,11 +56,13 @@ def load_table(
         defers: leave out new champions that take long to load; they are named in `loading`, to be loaded next.
 
     Returns:
-        a table whose `faults` say what could not be loaded and why. Nothing is raised for what lies on disk.
+        a table whose `faults` say what could not be loaded and why. Nothing is raised for what lies on disk; where
+        `settings_of` raises, the champions that were loaded for this table are freed.
     """
     old = old or RoutingTable()
     faults: dict[str, str] = {}
     loading: set[str] = set()
+    opened = ExitStack()
 
     def load(alias: Alias, before: Champion | None) -> Champion | None:
         if defers and takes_long_to_load(store, alias):
@@ -67,29 +70,34 @@ def load_table(
             faults[alias.task] = _kept(f"champion {alias.champion} is being loaded.", before)
             return before
         try:
-            return load_champion(store, alias, redacts_pii=redacts_pii, writing=writing)
+            champion = load_champion(store, alias, redacts_pii=redacts_pii, writing=writing)
         except Exception as problem:  # whatever lies on disk, the other tasks must be served
             what = str(problem) if isinstance(problem, MetierError) else f"{type(problem).__name__}: {problem}"
             faults[alias.task] = _kept(f"champion {alias.champion} cannot be loaded: {what}", before)
             return before
+        opened.callback(champion.end)
+        return champion
 
-    champions = _champions(store, old, faults, load)
-    audits = _recognisers(store, champions, old, faults, seed)
-    names = {name for known in audits for name in known.tasks} | set(champions)
-    routes: dict[str, TaskRoute] = {
-        name: task_route(name, settings_of(name), champions.get(name)) for name in sorted(names)
-    }
-    recognisers = tuple(
-        AuditRecogniser(
-            known.manifest.id,
-            known.recogniser,
-            known.tasks,
-            frozenset(task for task, champion in champions.items() if champion.audit.id == known.manifest.id),
+    with opened:  # frees what was loaded for a table that cannot be finished
+        champions = _champions(store, old, faults, load)
+        audits = _recognisers(store, champions, old, faults, seed)
+        names = {name for known in audits for name in known.tasks} | set(champions)
+        routes: dict[str, TaskRoute] = {
+            name: task_route(name, settings_of(name), champions.get(name)) for name in sorted(names)
+        }
+        recognisers = tuple(
+            AuditRecogniser(
+                known.manifest.id,
+                known.recogniser,
+                known.tasks,
+                frozenset(task for task, champion in champions.items() if champion.audit.id == known.manifest.id),
+            )
+            for known in audits
         )
-        for known in audits
-    )
-    redact = _prompt_redactor(audits, redacts_pii, faults)
-    return RoutingTable(recognisers, routes, faults, old.revoked, frozenset(loading), redact)
+        redact = _prompt_redactor(audits, redacts_pii, faults)
+        table = RoutingTable(recognisers, routes, faults, old.revoked, frozenset(loading), redact)
+        opened.pop_all()
+    return table
 
 
 def _prompt_redactor(audits: Iterable[_Known], redacts_pii: bool, faults: dict[str, str]) -> Redactor | None:

@@ -115,6 +115,8 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
     task = TaskSpec(kind, meta["output_schema"])
     served, digests = str(meta["served"]), meta["files"]
     adapters = [Adapter(folder / name, digests[name]) for name in meta.get("adapters", ())]
+    # Before the model, which somebody would have to free if these could not be read.
+    foreignness, score = read_foreignness(folder / FOREIGNNESS_FILE), score_from(meta["score"])
     return LmPredictor(
         classes,
         asking_of(
@@ -134,8 +136,8 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
             threads=threads,
             parallel=parallel,
         ),
-        read_foreignness(folder / FOREIGNNESS_FILE),
-        score_from(meta["score"]),
+        foreignness,
+        score,
         threads or usable_cores(),
     )
 
