@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SPECIALS = ("<bos>", "<eos>")
 
@@ -21,17 +22,38 @@ def byte_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def wide_tokenizer(texts: Sequence[str], n_tokens: int) -> Tokenizer:
+    """Bytes and what is frequent in `texts`, `n_tokens` in all: a vocabulary that can be cut."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=n_tokens,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
 def write_tiny(
-    folder: Path, kind: Literal["llama", "gemma3"] = "llama", *, seed: int = 0, window: int = 16, spread: float = 0.02
+    folder: Path,
+    kind: Literal["llama", "gemma3"] = "llama",
+    *,
+    seed: int = 0,
+    window: int = 16,
+    spread: float = 0.02,
+    tokenizer: Tokenizer | None = None,
 ) -> Path:
     """A random model of two layers; gemma3's first layer sees `window` tokens back. `spread` is the standard deviation of
-    its weights: with more of it, its opinions are firmer."""
+    its weights: with more of it, its opinions are firmer. `tokenizer`, by default that of bytes, has its SPECIALS."""
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM
 
     from metier.students.lm.likelihood import without_bars
 
-    tokenizer = byte_tokenizer()
+    tokenizer = tokenizer or byte_tokenizer()
     shape: dict[str, Any] = {
         "vocab_size": tokenizer.get_vocab_size(),
         "hidden_size": 32,

@@ -1,8 +1,8 @@
-"""From examples to a tuned model: prompt form, vocabulary, tuning, preference, each on what the one before it made."""
+"""From examples to a tuned model: prompt form, vocabulary, teacher, tuning, preference, each on what was made before."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metier.students.lm.baking import Baking, Probe, decide_baking, tokens_saved
@@ -14,6 +14,7 @@ from metier.students.lm.predictor import Asking, asking_of
 from metier.students.lm.preferring import learn_preferences
 from metier.students.lm.prompts import baked_form, full_form, has_instructions
 from metier.students.lm.rehearsing import rehearse
+from metier.students.lm.teacher import ask_teacher
 from metier.students.lm.training import Job, cut_vocabulary, encode_splits, plan_of, tune_on
 
 
@@ -46,7 +47,9 @@ def learn(job: Job, base: Base) -> Learnt:
     baking = _decide(job, trimmed, full, baked)
     form = baked if baking.bake else full
     material = encode_splits(job, trimmed, form)
-    tuned = tune_on(job, trimmed, material)
+    taught = ask_teacher(job, trimmed, material)
+    tuned = tune_on(job, trimmed, material, taught.soft)
+    tuned = replace(tuned, notes=(*taught.notes, *tuned.notes))
     n_seen = len(material.train) * max(len(tuned.curve), 1)
     limit = answer_limit(material, job.settings.max_output_tokens)
     asking = asking_of(job.task, job.classes, form, limit, is_reasoned=job.is_reasoned)

@@ -18,13 +18,14 @@ _ROOM = 16
 @dataclass(frozen=True)
 class Material:
     """The train and tune split as token ids; `kept` are the places in the train split that are in `train`, and
-    `variants` what stands beside them from the second pass on."""
+    `variants` what stands beside them from the second pass on, `variants_kept` their places."""
 
     train: tuple[Encoded, ...]
     tune: tuple[Encoded, ...]
     kept: tuple[int, ...]
     notes: tuple[str, ...]
     variants: tuple[Encoded, ...] = ()
+    variants_kept: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ def prepare(
             "base with a longer context."
         )
     varied: list[Encoded] = []
+    varied_kept: list[int] = []
     if variants is not None and len(variants):
-        varied, _, told = _fitting(coder, variants, "varied train", limits)
+        varied, varied_kept, told = _fitting(coder, variants, "varied train", limits)
         more = [*more, *told]
-    return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more), tuple(varied))
+    return Material(tuple(learn), tuple(check), tuple(kept), (*notes, *more), tuple(varied), tuple(varied_kept))
 
 
 def answer_limit(material: Material, most: int) -> int:

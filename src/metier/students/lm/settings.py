@@ -11,6 +11,7 @@ from metier.errors import BadInput
 
 # What is needed to begin but shapes nothing that is made.
 _CONSENT = "accepted_licences"
+_OF_TEACHER = ("teacher", "teacher_weight")
 
 
 class LmSettings(BaseModel):
@@ -35,6 +36,14 @@ class LmSettings(BaseModel):
         "auto", description="Tune the layers' whole matrices (full) or low-rank adapters (lora); auto takes adapters."
     )
     epochs: int = Field(3, ge=1, le=100, description="Passes over the training examples, at most.")
+    teacher: str = Field(
+        "",
+        description="Larger language model of the base's family, named as a base is: its token probabilities on the "
+        "training answers are learnt beside them. It must split texts into the same tokens.",
+    )
+    teacher_weight: float = Field(
+        0.5, gt=0, le=1, description="Share of the loss that follows the teacher; the rest follows the answers."
+    )
     variants: Literal["auto", "off"] = Field(
         "auto",
         description="Let the passes after the first read variants of the examples, where records hold names or addresses "
@@ -97,7 +106,7 @@ class LmSettings(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """The student's options."""
-        return {**self.shaping(), _CONSENT: ",".join(self.accepted_licences)}
+        return {**self.model_dump(), _CONSENT: ",".join(self.accepted_licences)}
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any]) -> LmSettings:
@@ -113,5 +122,6 @@ class LmSettings(BaseModel):
             raise BadInput(f"option {name!r} of the student 'lm' is {fault['input']!r}: {fault['msg']}") from error
 
     def shaping(self) -> dict[str, Any]:
-        """The options that shape what is made: all but the consent."""
-        return {name: value for name, value in self.model_dump().items() if name != _CONSENT}
+        """The options that shape what is made: all but the consent, and a teacher's where there is none."""
+        left_out = {_CONSENT} if self.teacher else {_CONSENT, *_OF_TEACHER}
+        return {name: value for name, value in self.model_dump().items() if name not in left_out}

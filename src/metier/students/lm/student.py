@@ -63,8 +63,8 @@ class LmStudent:
         """Train and export; options are the fields of `LmSettings`. Killed, it goes on in the phase that it was in. Where
         the task has a view, the model reads its text in place of the inputs.
 
-        Raises LicenceNotAccepted before anything is fetched, MissingExtra, BadInput, NotEnoughData, TrainingFailed, and
-        ExportFailed where no build answers as well as the model it was made from.
+        Raises LicenceNotAccepted, of the base or of its teacher, before anything is fetched, MissingExtra, BadInput,
+        NotEnoughData, TrainingFailed, and ExportFailed where no build answers as well as the model it was made from.
         """
         chosen = merged_options(options, DEFAULTS, self.name)
         settings = LmSettings.of_options(chosen)
@@ -73,10 +73,10 @@ class LmStudent:
             shutil.rmtree(folder / _WORK, ignore_errors=True)  # a kill may have come after the last file, before this
             return done
         _need_extras()
-        from metier.students.lm.bases import find_base
         from metier.students.lm.finishing import finish
         from metier.students.lm.learning import learn
         from metier.students.lm.phases import open_phases
+        from metier.students.lm.teacher import find_models
         from metier.students.lm.training import Job, context_of
 
         notes: tuple[str, ...] = ()
@@ -99,10 +99,12 @@ class LmStudent:
         if task.kind is OutputKind.FIELDS:
             train, tune, variants = compacted(train), compacted(tune), compacted(variants)
         progress("Reading the base model", 0, None)
-        base = find_base(settings.base, accepted=settings.accepted_licences, progress=progress)
-        phases = open_phases(folder / _WORK, _with_base(recipe, base))
+        base, teacher = find_models(settings, train, progress)
+        phases = open_phases(folder / _WORK, _with_models(recipe, base, teacher))
         n_context = context_of(settings, base)
-        job = Job(train, tune, task, classes, settings, seed, phases, progress, n_context, is_reasoned, variants)
+        job = Job(
+            train, tune, task, classes, settings, seed, phases, progress, n_context, is_reasoned, variants, teacher
+        )
         summary = finish(job, learn(job, base), folder, recipe, notes)
         shutil.rmtree(folder / _WORK)
         return summary
@@ -151,9 +153,11 @@ def _variants(
     return variants_of(train, task.output_schema, settings.epochs - 1, seed)
 
 
-def _with_base(recipe: str, base: Base) -> str:
-    """A base that was changed under its name makes another model: work done with the old one is not gone on with."""
-    return hashlib.sha256(json.dumps([recipe, base.sha256]).encode()).hexdigest()
+def _with_models(recipe: str, base: Base, teacher: Base | None) -> str:
+    """A base or a teacher that was changed under its name makes another model: work done with the old one is not gone on
+    with."""
+    digests = [base.sha256] if teacher is None else [base.sha256, teacher.sha256]
+    return hashlib.sha256(json.dumps([recipe, *digests]).encode()).hexdigest()
 
 
 def _need_extras() -> None:

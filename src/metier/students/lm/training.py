@@ -16,7 +16,7 @@ from metier.students.lm.parts import Base, PromptForm, Trimmed, Tuned
 from metier.students.lm.phases import Facts, Phases
 from metier.students.lm.prompts import texts_read
 from metier.students.lm.settings import LmSettings
-from metier.students.lm.tuning.plan import TuningPlan
+from metier.students.lm.tuning.plan import SoftLabels, TuningPlan
 
 # Rates that suit a model of some hundred millions of parameters: low-rank changes bear ten times that of whole matrices.
 _RATES = {"lora": 1e-3, "full": 1e-4}
@@ -34,7 +34,8 @@ _NONE = LabelledTexts((), ())
 class Job:
     """What is to be learnt, and how. `classes` are those of a label task; a prompt and its answer may take `n_context`
     tokens together. `is_reasoned`: the splits' labels are whole answers, a rationale and the label in a box. `variants`
-    are those of the train split that the passes after the first read (none: they read the split again)."""
+    are those of the train split that the passes after the first read (none: they read the split again); a `teacher`'s token
+    probabilities are learnt beside the answers."""
 
     train: LabelledTexts
     tune: LabelledTexts
@@ -47,6 +48,7 @@ class Job:
     n_context: int
     is_reasoned: bool = False
     variants: LabelledTexts = _NONE
+    teacher: Base | None = None
 
 
 def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed:
@@ -102,8 +104,8 @@ def in_passes(plan: TuningPlan, material: Material) -> TuningPlan:
     return replace(plan, epochs=1, evaluations=plan.epochs) if material.variants else plan
 
 
-def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
-    """The model tuned on this material."""
+def tune_on(job: Job, trimmed: Trimmed, material: Material, soft: SoftLabels | None = None) -> Tuned:
+    """The model tuned on this material; `soft` are a teacher's labels of the train split and, after it, of its variants."""
     from metier.students.lm.tuning.tune import tune
 
     root = job.phases.folder
@@ -111,7 +113,9 @@ def tune_on(job: Job, trimmed: Trimmed, material: Material) -> Tuned:
     def make(place: Path) -> Facts:
         plan, recipe = in_passes(fitting_steps(plan_of(job.settings, job.seed), material), material), job.phases.recipe
         examples = (*material.train, *material.variants)
-        made = tune(trimmed.folder, examples, material.tune, plan, place, recipe=recipe, progress=job.progress)
+        made = tune(
+            trimmed.folder, examples, material.tune, plan, place, recipe=recipe, progress=job.progress, soft=soft
+        )
         return {
             **vars(made),
             "folder": relative(made.folder, root),

@@ -59,6 +59,23 @@ def test_rows_with_fewer_tokens_are_filled_with_nothing() -> None:
     assert teacher.probabilities[2].tolist() == [0.5, 0.0]
 
 
+def test_rows_without_an_opinion_follow_their_answers_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(5, 9, generator=generator), torch.tensor([1, 2, 3, 4, 0])
+    train = [Encoded((8, 1, 2, 3), 1), Encoded((8, 4, 0), 1)]
+    top = torch.randn(3, 9, generator=generator).softmax(-1).topk(4)
+    soft = SoftLabels(
+        (top.indices.numpy(), np.empty((2, 0), np.int64)), (top.values.log().numpy(), np.empty((2, 0), np.float32)), 0.7
+    )
+    teacher = teacher_of(soft, pack(train, [0, 1]), torch.device("cpu"))
+    _, gradient = loss_and_gradient(logits, targets, teacher, 1.0)
+    heard = loss_and_gradient(logits[:3], targets[:3], Teacher(top.indices, top.values, 0.7), 1.0)[1]
+    alone = loss_and_gradient(logits[3:], targets[3:], None, 1.0)[1]
+    torch.testing.assert_close(gradient, torch.cat([heard, alone]))
+    nobody = teacher_of(soft, pack(train, [1]), torch.device("cpu"))
+    torch.testing.assert_close(loss_and_gradient(logits[3:], targets[3:], nobody, 1.0)[1], alone)
+
+
 def test_soft_labels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(BadInput, match="weight"):
         SoftLabels((), (), weight=2.0)

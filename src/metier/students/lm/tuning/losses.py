@@ -51,7 +51,8 @@ def loss_and_gradient(logits: Tensor, targets: Tensor, teacher: Teacher | None, 
     in their dtype.
 
     The whole loss is (1 - w) cross-entropy + w KL(teacher || student), the latter over the teacher's k tokens and all
-    others as one more outcome (Hinton et al., 2015, eq. 1, cut to the top k).
+    others as one more outcome (Hinton et al., 2015, eq. 1, cut to the top k). Of rows on which the teacher has no opinion
+    it is the cross-entropy.
     """
     p = logits.float().softmax(-1)
     row = torch.arange(len(targets), device=targets.device)
@@ -59,7 +60,6 @@ def loss_and_gradient(logits: Tensor, targets: Tensor, teacher: Teacher | None, 
     if teacher is None:
         p[row, targets] -= 1
         return loss, p.mul_(share).to(logits.dtype)
-    hard, soft = 1 - teacher.weight, teacher.weight
     mass = teacher.probabilities.sum(-1, keepdim=True).clamp_max(1)
     rest = 1 - mass
     mine = p.gather(-1, teacher.tokens).where(teacher.probabilities > 0, 0.0)
@@ -70,4 +70,5 @@ def loss_and_gradient(logits: Tensor, targets: Tensor, teacher: Teacher | None, 
     listed = teacher.probabilities > 0
     kl = others.scatter(-1, teacher.tokens, torch.where(listed, top, others.gather(-1, teacher.tokens)))
     p[row, targets] -= 1
-    return loss, p.mul_(hard).add_(kl, alpha=soft).mul_(share).to(logits.dtype)
+    hard = torch.where(listed.any(-1, keepdim=True), 1 - teacher.weight, 1.0)
+    return loss, p.mul_(hard).add_(kl, alpha=teacher.weight).mul_(share).to(logits.dtype)
