@@ -275,6 +275,7 @@ def test_a_whole_training_tells_of_its_teacher(models: tuple[str, str], tmp_path
         "parity_margin": 0.9,
         "preference": "off",
         "quantisation": "q8_0",
+        "vocabulary": "keep",
     }
     summary = LmStudent().fit(
         texts(12), texts(4, 20), tmp_path / "s", seed=0, progress=silent, options=options, task=TEXT
@@ -282,3 +283,6 @@ def test_a_whole_training_tells_of_its_teacher(models: tuple[str, str], tmp_path
     assert [note for note in summary.notes if "token probabilities of teacher on 12 answers, share 0.25" in note]
     assert [note for note in summary.notes if note.startswith("the teacher teacher comes under apache-2.0")]
     assert summary.licence == "apache-2.0"
+    # With its vocabulary whole, the specialist may be the next one's teacher.
+    settings = LmSettings(base=models[0], teacher=str(tmp_path / "s" / "model"))
+    assert find_models(settings, texts(4), silent)[1] is not None
