@@ -146,7 +146,7 @@ def _summary(
     job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path, notes: tuple[str, ...]
 ) -> FitSummary:
     tuned, trimmed = learnt.tuned, learnt.trimmed
-    best = (f"the weights of epoch {tuned.best_epoch} of {len(tuned.curve)} are kept: best on the tune split",)
+    best = (f"the weights of epoch {tuned.best_epoch} of {len(tuned.curve)} are taken: best on the tune split",)
     failed = tuple(
         f"{n:,} of {len(job.tune):,} answers to the tune split failed: {name}" for name, n in scoring.failures.items()
     )

@@ -36,6 +36,13 @@ class LmSettings(BaseModel):
         "auto", description="Tune the layers' whole matrices (full) or low-rank adapters (lora); auto takes adapters."
     )
     epochs: int = Field(3, ge=1, le=100, description="Passes over the training examples, at most.")
+    trainings: int = Field(
+        2,
+        ge=1,
+        le=10,
+        description="Trainings with seeds of their own, whose weights are averaged unless the tune split's loss is higher "
+        "by that. Each takes its time.",
+    )
     teacher: str = Field(
         "",
         description="Larger language model of the base's family, named as a base is: its token probabilities on the "

@@ -106,15 +106,23 @@ def in_passes(plan: TuningPlan, material: Material) -> TuningPlan:
 
 def tune_on(job: Job, trimmed: Trimmed, material: Material, soft: SoftLabels | None = None) -> Tuned:
     """The model tuned on this material; `soft` are a teacher's labels of the train split and, after it, of its variants."""
-    from metier.students.lm.tuning.tune import tune
+    from metier.students.lm.tuning.soups import tune_several
 
     root = job.phases.folder
 
     def make(place: Path) -> Facts:
         plan, recipe = in_passes(fitting_steps(plan_of(job.settings, job.seed), material), material), job.phases.recipe
         examples = (*material.train, *material.variants)
-        made = tune(
-            trimmed.folder, examples, material.tune, plan, place, recipe=recipe, progress=job.progress, soft=soft
+        made = tune_several(
+            trimmed.folder,
+            examples,
+            material.tune,
+            plan,
+            place,
+            n=job.settings.trainings,
+            recipe=recipe,
+            progress=job.progress,
+            soft=soft,
         )
         return {
             **vars(made),
