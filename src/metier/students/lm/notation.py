@@ -1,6 +1,6 @@
 """How a specialist writes the JSON of a record: without spaces between, since each sign it writes costs time.
 
-On receipts that is 76 tokens an answer in place of 83. Whoever reads the answer gets it in the task's own form.
+Whoever reads the answer gets it in the task's own form.
 """
 
 from __future__ import annotations
