@@ -167,7 +167,7 @@ def _opening(found: Found, card: Card) -> str:
     splits = ", ".join(f"{name} {sizes.get(name, 0)}" for name in ("train", "tune", "calibration", "test"))
     return (
         f"{card.base_model}, {card.train_wall_s / 60:.1f} min of training, then answered by its build {card.precision}, on "
-        f"SROIE's receipts ({splits}; no company in two splits). One training, one seed. {found.evaluation.summary}"
+        f"SROIE's receipts ({splits}; no company in two splits). One run. {found.evaluation.summary}"
     )
 
 

@@ -170,7 +170,7 @@ def main() -> None:
         content[name] = lm_project.plain(found)
         sections.append(section(job, found))
     arguments.out.write_text(json.dumps(content, indent=1))
-    print("One training, one seed each. Intervals: 95%.\n")
+    print("One run each. Intervals: 95%.\n")
     print("\n\n".join(sections))
 
 
