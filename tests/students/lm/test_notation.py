@@ -15,9 +15,10 @@ from metier.students.lm.coding import coder_for
 from metier.students.lm.notation import answer_parts, compacted, separators
 from metier.students.lm.parts import PromptForm
 
-TEXTS = st.text(max_size=12)
-LEAVES = st.none() | st.booleans() | st.integers() | TEXTS
-RECORDS = st.dictionaries(TEXTS, st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner)))
+TEXTS = st.text(alphabet='"\\\\:,{}[]. abé\n', max_size=6)
+LEAVES = st.none() | st.integers() | TEXTS
+VALUES = LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(TEXTS, LEAVES, max_size=2)
+RECORDS = st.dictionaries(TEXTS, VALUES, max_size=4)
 
 
 def merging_tokenizer(*, space: bool = False) -> Tokenizer:

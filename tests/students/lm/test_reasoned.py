@@ -142,7 +142,7 @@ def examples(n: int) -> LabelledTexts:
 
 def test_the_student_learns_to_reason_and_says_so_in_its_files(base: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {
-        "base": base, "epochs": 1, "max_tokens": 128, "max_output_tokens": 64, "parity_margin": 0.9,
+        "base": base, "epochs": 1, "trainings": 1, "max_tokens": 128, "max_output_tokens": 64, "parity_margin": 0.9,
         "rationale": "on", "quantisation": "q8_0", "vocabulary": "keep",
     }  # fmt: skip
     train, folder = examples(16), tmp_path / "made"

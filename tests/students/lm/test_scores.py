@@ -23,9 +23,11 @@ from metier.students.lm.scores import (
     value_spans,
 )
 
+TEXT = st.text(max_size=8)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -41,7 +43,7 @@ def features(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, rng.random(n) < 1 / (1 + np.exp(-2 * x[:, 0] - 1))
 
 
-@given(st.dictionaries(st.text(), JSON))
+@given(st.dictionaries(TEXT, JSON, max_size=4))
 def test_the_spans_are_those_of_the_values(record: dict[str, object]) -> None:
     for text in (json.dumps(record), json.dumps(record, indent=2, ensure_ascii=False)):
         assert [json.loads(text[start:end]) for start, end in value_spans(text)] == list(record.values())

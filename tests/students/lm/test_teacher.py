@@ -92,7 +92,7 @@ def job_of(
     models: tuple[str, str], work: Path, task: TaskSpec = TEXT, progress: Progress = silent, **options: Any
 ) -> tuple[Job, Base]:
     base, teacher = models
-    settings = LmSettings(base=base, teacher=teacher, epochs=2, **options)
+    settings = LmSettings(base=base, teacher=teacher, epochs=2, **{"trainings": 1, **options})
     found, taught_by = find_models(settings, texts(24), silent)
     phases, n_context = open_phases(work, "r"), context_of(settings, found)
     variants = texts(12, 40)
@@ -271,6 +271,7 @@ def test_a_whole_training_tells_of_its_teacher(models: tuple[str, str], tmp_path
         "teacher": models[1],
         "teacher_weight": 0.25,
         "epochs": 1,
+        "trainings": 1,
         "max_output_tokens": 32,
         "parity_margin": 0.9,
         "preference": "off",
