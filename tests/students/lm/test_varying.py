@@ -173,3 +173,43 @@ def test_without_groups_every_example_is_its_own() -> None:
 
     assert len(made) == len(texts)
     assert made.groups is None
+
+
+def test_values_that_hang_together_stay_as_they_are() -> None:
+    """A town within the street's lines, a net amount like the total, items and numbers: each still stands in the input."""
+    schema = {
+        "type": "object",
+        "properties": {
+            **SCHEMA["properties"],  # type: ignore[dict-item]
+            "town": {"type": "string"},
+            "net": {"type": "string"},
+            "count": {"type": "number"},
+        },
+    }
+    plain = receipts()
+    labels = []
+    for label in plain.labels:
+        record = json.loads(label)
+        town = record["street"].split(", ")[1]
+        labels.append(
+            json.dumps({**record, "town": town, "net": record["total"], "items": ["Milk", "Bread"], "count": 3})
+        )
+    inputs = tuple(f"{text}\nITEMS 3" for text in plain.inputs)
+    texts = LabelledTexts(inputs, tuple(labels), plain.groups)
+    varier = Varier(texts, schema)
+
+    assert varier.fields == ("sender",)
+    assert varier.figures == ("day",)
+    for seed in range(40):
+        text, label = varier.vary(2, str(seed))
+        record = json.loads(label)
+        assert "ITEMS 3" in text
+        for value in (
+            record["sender"],
+            record["street"],
+            record["town"],
+            record["day"],
+            record["total"],
+            *record["items"],
+        ):
+            assert is_grounded(value, text)

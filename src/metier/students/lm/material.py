@@ -18,7 +18,7 @@ _ROOM = 16
 @dataclass(frozen=True)
 class Material:
     """The train and tune split as token ids; `kept` are the places in the train split that are in `train`, and
-    `variants` what stands beside them from the second pass on, `variants_kept` their places."""
+    `variants` what stands beside them in place of further passes, `variants_kept` their places."""
 
     train: tuple[Encoded, ...]
     tune: tuple[Encoded, ...]

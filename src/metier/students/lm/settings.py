@@ -53,7 +53,7 @@ class LmSettings(BaseModel):
     )
     variants: Literal["auto", "off"] = Field(
         "auto",
-        description="Let the passes after the first read variants of the examples, where records hold names or addresses "
+        description="Learn from variants of the examples in place of further passes, where records hold names or addresses "
         "that fill lines of the input: other groups' values, other amounts and dates, other lines between.",
     )
     learning_rate: float = Field(

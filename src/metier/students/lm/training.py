@@ -34,7 +34,7 @@ _NONE = LabelledTexts((), ())
 class Job:
     """What is to be learnt, and how. `classes` are those of a label task; a prompt and its answer may take `n_context`
     tokens together. `is_reasoned`: the splits' labels are whole answers, a rationale and the label in a box. `variants`
-    are those of the train split that the passes after the first read (none: they read the split again); a `teacher`'s token
+    of the train split are learnt from in place of further passes over it (none: the passes); a `teacher`'s token
     probabilities are learnt beside the answers."""
 
     train: LabelledTexts
@@ -100,7 +100,7 @@ def fitting_steps(plan: TuningPlan, material: Material) -> TuningPlan:
 
 
 def in_passes(plan: TuningPlan, material: Material) -> TuningPlan:
-    """The plan for the train split and its variants, which are all passes in one."""
+    """The plan for the train split and its variants, which make one long pass in a mixed order, measured as often."""
     return replace(plan, epochs=1, evaluations=plan.epochs) if material.variants else plan
 
 

@@ -1,7 +1,7 @@
 """Variants of examples whose records are copied from the input: other senders, other amounts, the same kind of text.
 
 A train split holds few companies and many receipts of each. A model that reads them a second time learns their names by
-heart. Here the later passes read variants: whole-line values are exchanged for another group's (mention replacement, Dai
+heart. Variants stand in for further passes: whole-line values are exchanged for another group's (mention replacement, Dai
 and Adel, "An Analysis of Simple Data Augmentation for Named Entity Recognition", COLING 2020), amounts and dates for
 another example's, lines of other groups are put in, and lines that hold no value are left out. The record changes with the
 text.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from metier.metrics.grounding import leaves
 from metier.metrics.records import parse_record
 from metier.students.base import LabelledTexts
 from metier.students.lm.engine.copying import copyable
@@ -53,8 +54,13 @@ class _Example:
         return {
             name: value
             for name, value in self.record.items()
-            if isinstance(value, str) and _is_figure(value) and any(map(_alone(value).search, self.lines))
+            if isinstance(value, str) and _is_figure(value) and self._can_change(name, value)
         }
+
+    def _can_change(self, name: str, figure: str) -> bool:
+        """Whether a figure stands in a line, and no other value is or holds it: that would have to change, too."""
+        is_there = any(map(_alone(figure).search, self.lines))
+        return is_there and not any(map(_alone(figure).search, _others(self.record, name)))
 
     @cached_property
     def owners(self) -> tuple[str | None, ...]:
@@ -68,12 +74,17 @@ class _Example:
     @cached_property
     def plain(self) -> tuple[int, ...]:
         """The lines that hold nothing of a value."""
-        values = [value for value in self.record.values() if isinstance(value, str) and value]
+        values = _others(self.record, None)
         told = {*values, *(word for value in values for word in value.split() if len(word) >= _WORD)}
+        # A value that is no text may be written in the input in many ways.
+        has_numbers = any(not isinstance(leaf, str) for value in self.record.values() for leaf in leaves(value))
         return tuple(
             place
             for place, line in enumerate(self.lines)
-            if self.owners[place] is None and line.strip() and not any(word in line for word in told)
+            if self.owners[place] is None
+            and line.strip()
+            and not any(word in line for word in told)
+            and not (has_numbers and any(map(str.isdigit, line)))
         )
 
 
@@ -144,13 +155,13 @@ class Varier:
         for name in self.figures:
             if name not in one.figures or rng.random() >= _EXCHANGED:
                 continue
-            for _ in range(_TRIES):
+            pattern = _alone(one.figures[name])
+            places = [at for at, owner in enumerate(owners) if owner is None and pattern.search(lines[at])]
+            for _ in range(_TRIES if places else 0):
                 figure = rng.choice(self._figures[name])
                 if not any(map(_alone(figure).search, lines)):
-                    pattern = _alone(one.figures[name])
-                    for at, owner in enumerate(owners):
-                        if owner is None:
-                            lines[at] = pattern.sub(lambda _, new=figure: new, lines[at])  # type: ignore[misc]
+                    for at in places:
+                        lines[at] = pattern.sub(lambda _, new=figure: new, lines[at])  # type: ignore[misc]
                     record[name] = figure
                     break
 
@@ -177,8 +188,8 @@ def variants_of(
     made = [varier.vary(place, f"{seed} {round_} {place}") for round_ in range(n_each) for place in range(len(texts))]
     drawn = f", figures ({', '.join(varier.figures)}) for other examples'" if varier.figures else ""
     note = (
-        f"passes after the first read variants of the train examples: values of {', '.join(varier.fields)} exchanged for "
-        f"other groups'{drawn}, lines put in and left out"
+        f"in place of further passes {len(made):,} variants of the train examples were learnt from: values of "
+        f"{', '.join(varier.fields)} exchanged for other groups'{drawn}, lines put in and left out"
     )
     groups = None if texts.groups is None else texts.groups * n_each
     return LabelledTexts(tuple(text for text, _ in made), tuple(label for _, label in made), groups), (note,)
@@ -191,11 +202,19 @@ def _example(text: str, label: str, group: str, names: Sequence[str]) -> _Exampl
     for name in names:
         value = record.get(name)
         found = _whole_lines(value, lines) if isinstance(value, str) and _is_text(value) else ()
+        if any(other in str(value) or str(value) in other for other in _others(record, name)):
+            continue  # a value within another's lines would have to change with them
         covered = {at for first, last in found for at in range(first, last + 1)}
         if found and not covered & taken:
             places[name] = found
             taken |= covered
     return _Example(lines, record, group, places)
+
+
+def _others(record: Mapping[str, Any], name: str | None) -> list[str]:
+    """All values of the record but those of a field, as texts."""
+    found = [str(leaf) for key, value in record.items() if key != name for leaf in leaves(value)]
+    return [value for value in found if value.strip()]
 
 
 def _is_text(value: str) -> bool:
