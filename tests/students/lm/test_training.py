@@ -8,7 +8,7 @@ import pytest
 
 from metier.students.lm.material import Material
 from metier.students.lm.parts import Encoded
-from metier.students.lm.training import fitting_steps, in_passes
+from metier.students.lm.training import fitting_steps, in_passes, shares_of
 from metier.students.lm.tuning.packs import steps_per_epoch
 from metier.students.lm.tuning.plan import TuningPlan
 
@@ -48,3 +48,18 @@ def test_variants_make_one_pass_of_all() -> None:
     plan = TuningPlan(epochs=3)
     assert in_passes(plan, plain) == plan
     assert in_passes(plan, varied) == replace(plan, epochs=1, evaluations=3)
+
+
+def test_every_training_reads_the_train_split_and_rounds_of_variants_of_its_own() -> None:
+    one = material(4, 10)
+    # Three rounds of five variants; the second of the first round and the last of the third were too long.
+    kept = tuple(place for place in range(15) if place not in (1, 14))
+    varied = replace(one, variants=one.train[:1] * len(kept), variants_kept=kept)
+    first, second = shares_of(varied, 5, 2)
+
+    assert first == [0, 1, 2, 3, *(4 + kept.index(place) for place in (0, 2, 3, 4, 10, 11, 12, 13))]
+    assert second == [0, 1, 2, 3, *(4 + kept.index(place) for place in (5, 6, 7, 8, 9))]
+
+
+def test_without_variants_every_training_reads_the_train_split() -> None:
+    assert shares_of(material(3, 10), 4, 2) == [[0, 1, 2]] * 2

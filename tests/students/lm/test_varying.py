@@ -133,7 +133,7 @@ def test_lines_are_put_in_and_left_out_but_never_within_a_value() -> None:
         lines, street = text.split("\n"), json.loads(label)["street"]
         lengths.add(len(lines))
         first = next(at for at, line in enumerate(lines) if line and street.startswith(line))
-        assert " ".join(lines[first : first + 2]) == street
+        assert street in {" ".join(lines[first : first + n]) for n in (1, 2, 3)}
     assert len(lengths) > 3
 
 
@@ -155,10 +155,9 @@ def test_the_note_says_what_was_exchanged() -> None:
         (receipts(n_groups=5), 2),
         (receipts(), 0),
         (LabelledTexts((), ()), 2),
-        (LabelledTexts(("one line with Alpha in it",) * 30, ('{"sender": "Alpha"}',) * 30), 2),
         (LabelledTexts(("x",) * 30, ("no record",) * 30), 2),
     ],
-    ids=["few groups", "one pass", "nothing", "within lines", "no records"],
+    ids=["few groups", "one pass", "nothing", "no records"],
 )
 def test_where_there_is_nothing_to_exchange_there_are_no_variants(texts: LabelledTexts, n_each: int) -> None:
     made, notes = variants_of(texts, SCHEMA, n_each, 0)
@@ -213,3 +212,31 @@ def test_values_that_hang_together_stay_as_they_are() -> None:
             *record["items"],
         ):
             assert is_grounded(value, text)
+
+
+def paragraphs(n_groups: int = N_GROUPS) -> LabelledTexts:
+    """Running text with a list of people, one of them twice, and a town."""
+    texts, labels = [], []
+    for group in range(n_groups):
+        people = [f"Ana {chr(65 + group)}lves", f"Rui {chr(65 + group)}ssis Neto"]
+        town = f"{chr(65 + group)}rapongas"
+        texts.append(f"Appeal of {people[0]} against {people[1]}, heard in {town}.\n{people[0]} lost.")
+        labels.append(json.dumps({"people": people, "towns": [town]}))
+    return LabelledTexts(tuple(texts), tuple(labels), tuple(f"g{group}" for group in range(n_groups)))
+
+
+def test_entities_of_running_text_are_exchanged_wherever_they_stand() -> None:
+    lists = {"type": "array", "items": {"type": "string"}}
+    texts = paragraphs()
+    varier = Varier(texts, {"type": "object", "properties": {"people": lists, "towns": lists}})
+    assert varier.fields == ("people", "towns")
+    was, changed = json.loads(texts.labels[3]), 0
+    for seed in range(40):
+        text, label = varier.vary(3, str(seed))
+        record = json.loads(label)
+        first, second = record["people"]
+        changed += record != was
+        assert f"Appeal of {first} against {second}, heard in {record['towns'][0]}." in text
+        assert f"{first} lost." in text
+        assert first != second
+    assert changed > 20

@@ -54,7 +54,7 @@ class LmSettings(BaseModel):
     variants: Literal["auto", "off"] = Field(
         "auto",
         description="Learn from variants of the examples in place of further passes, where records hold names or addresses "
-        "that fill lines of the input: other groups' values, other amounts and dates, other lines between.",
+        "that stand in the input: other groups' values and made-up ones, other amounts and dates, other lines between.",
     )
     learning_rate: float = Field(
         0.0, ge=0, lt=1, description="Highest learning rate; 0 takes the one that suits the method."

@@ -104,6 +104,17 @@ def in_passes(plan: TuningPlan, material: Material) -> TuningPlan:
     return replace(plan, epochs=1, evaluations=plan.epochs) if material.variants else plan
 
 
+def shares_of(material: Material, n_train: int, n: int) -> list[list[int]]:
+    """What each of `n` trainings reads of the train split and, after it, its variants: all of the one and every `n`th round
+    of the others, of `n_train` variants each before those that were too long were left out."""
+    n_kept = len(material.train)
+    rounds = [place // n_train for place in material.variants_kept]
+    return [
+        [*range(n_kept), *(n_kept + at for at, round_ in enumerate(rounds) if round_ % n == number)]
+        for number in range(n)
+    ]
+
+
 def tune_on(job: Job, trimmed: Trimmed, material: Material, soft: SoftLabels | None = None) -> Tuned:
     """The model tuned on this material; `soft` are a teacher's labels of the train split and, after it, of its variants."""
     from metier.students.lm.tuning.soups import tune_several
@@ -119,7 +130,7 @@ def tune_on(job: Job, trimmed: Trimmed, material: Material, soft: SoftLabels | N
             material.tune,
             plan,
             place,
-            n=job.settings.trainings,
+            shares=shares_of(material, len(job.train), job.settings.trainings),
             recipe=recipe,
             progress=job.progress,
             soft=soft,

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from metier.progress import silent
 from metier.students.lm.parts import Encoded, Tuned
 from metier.students.lm.tuning import soups
-from metier.students.lm.tuning.plan import TuningPlan
+from metier.students.lm.tuning.plan import SoftLabels, TuningPlan
 from metier.students.lm.tuning.soups import tune_several
 from metier.students.lm.tuning.tune import answer_loss, tune
 
@@ -25,7 +26,8 @@ Models = dict[str, Path]
 
 
 def several(folder: Path, examples: list[Encoded], plan: TuningPlan, work: Path, n: int = 2) -> Tuned:
-    return tune_several(folder, examples[:50], examples[50:], plan, work, n=n, recipe="r", progress=silent)
+    shares = [range(50)] * n
+    return tune_several(folder, examples[:50], examples[50:], plan, work, shares=shares, recipe="r", progress=silent)
 
 
 @pytest.mark.parametrize("plan", [LORA, FULL], ids=["lora", "full"])
@@ -77,7 +79,9 @@ def test_a_mean_that_is_worse_is_not_kept(models: Models, examples: list[Encoded
 
 
 def test_without_a_tune_split_the_mean_is_kept(models: Models, examples: list[Encoded], tmp_path: Path) -> None:
-    made = tune_several(models["llama"], examples[:20], (), LORA, tmp_path, n=2, recipe="r", progress=silent)
+    made = tune_several(
+        models["llama"], examples[:20], (), LORA, tmp_path, shares=[range(20)] * 2, recipe="r", progress=silent
+    )
 
     assert made.folder == tmp_path / "mean" / "model"
     assert "(nan)" in made.notes[-1]
@@ -113,3 +117,19 @@ def test_what_is_done_is_not_done_again(
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     assert (tmp_path / "mean" / "model").is_dir()
     assert made == several(models["llama"], examples, LORA, tmp_path)
+
+
+def test_every_training_reads_its_own_share(models: Models, examples: list[Encoded], tmp_path: Path) -> None:
+    shares = [range(20), [*range(10), *range(30, 50)]]
+    train, held = examples[:50], examples[50:]
+    soft = SoftLabels(
+        tuple(np.array([[token] for token in one.ids[one.n_prompt :]]) for one in train),
+        tuple(np.zeros((len(one.ids) - one.n_prompt, 1), np.float32) for one in train),
+    )
+    tune_several(models["llama"], train, held, LORA, tmp_path, shares=shares, recipe="r", progress=silent, soft=soft)
+    for number, share in enumerate(shares):
+        plan, own = replace(LORA, seed=LORA.seed + number), [train[place] for place in share]
+        alone = tmp_path / f"alone {number}"
+        tune(models["llama"], own, held, plan, alone, recipe="r", progress=silent, soft=soft.take(share))
+        together, apart = (load_file(f / "model" / "model.safetensors") for f in (tmp_path / str(number), alone))
+        assert all(torch.equal(together[name], tensor) for name, tensor in apart.items())

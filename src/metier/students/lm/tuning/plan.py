@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -88,3 +89,11 @@ class SoftLabels:
         for place, (tokens, logprobs) in enumerate(zip(self.tokens, self.logprobs, strict=True)):
             if tokens.shape != logprobs.shape or tokens.ndim != 2:
                 raise BadInput(f"Soft labels {place}: tokens {tokens.shape} and log-probabilities {logprobs.shape}.")
+
+    def take(self, places: Sequence[int]) -> SoftLabels:
+        """The labels of the examples at these places."""
+        return replace(
+            self,
+            tokens=tuple(self.tokens[place] for place in places),
+            logprobs=tuple(self.logprobs[place] for place in places),
+        )

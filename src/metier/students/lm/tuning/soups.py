@@ -37,25 +37,31 @@ def tune_several(
     plan: TuningPlan,
     work: Path,
     *,
-    n: int,
+    shares: Sequence[Sequence[int]],
     recipe: str,
     progress: Progress,
     soft: SoftLabels | None = None,
 ) -> Tuned:
-    """`tune` with `n` seeds from the plan's on, and the mean of the `n` models' weights, unless its loss on the tune split
-    `held` is higher than that of the best of them, which then is the result.
+    """`tune` with seeds from the plan's on, one for each of `shares`, and the mean of the models' weights, unless its loss
+    on the tune split `held` is higher than that of the best of them, which then is the result.
 
-    Each training goes on where it was killed, and is not done again once it is done. The curve and the best epoch are those
-    of the best training, times are sums. Adapters are put together to one of `n` times the rank. Raises what `tune` raises.
+    A share is the places of the examples of `train` (and of their labels in `soft`) that a training reads. Each training
+    goes on where it was killed, and is not done again once it is done. The curve and the best epoch are those of the best
+    training, times are sums. Adapters are put together to one whose rank is the sum of theirs. Raises what `tune` raises.
     """
+    n = len(shares)
+
+    def train_on(share: Sequence[int], one: TuningPlan, place: Path, say: Progress) -> Tuned:
+        own = [train[at] for at in share], held
+        return tune(folder, *own, one, place, recipe=recipe, progress=say, soft=soft and soft.take(share))
+
     if n == 1:
-        return tune(folder, train, held, plan, work, recipe=recipe, progress=progress, soft=soft)
+        return train_on(shares[0], plan, work, progress)
     with ranks.joined(device_of(plan.device)):
-        made = []
-        for number in range(n):
-            one = replace(plan, seed=plan.seed + number)
-            say = _numbered(progress, number, n)
-            made.append(tune(folder, train, held, one, work / str(number), recipe=recipe, progress=say, soft=soft))
+        made = [
+            train_on(share, replace(plan, seed=plan.seed + number), work / str(number), _numbered(progress, number, n))
+            for number, share in enumerate(shares)
+        ]
         if ranks.is_first():
             _mix(made, work)
         ranks.wait()
