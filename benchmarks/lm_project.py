@@ -33,6 +33,9 @@ from metier.store.folders import ArtefactStore
 
 _STAGES = "stages.json"
 _ROOT = Path(__file__).parent.parent
+# The instructions are dropped unasked, and nothing is learnt from mistakes: to ask either question takes a good part of the
+# time of all else.
+SHORT_TRAINING = ("--baking", "bake", "--preference", "off")
 # A quick run is a look at whether everything runs: the small base, one epoch, nothing that takes time.
 QUICK_TRAINING = (
     *("--base", "smollm2"),

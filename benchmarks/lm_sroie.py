@@ -36,9 +36,6 @@ TASK = "sroie"
 # the articles' tables for them stands in.
 _PRICED = ("--calls-per-month", "100000", "--frontier-model", "gpt-4o")
 _BILL = ("--lines", "input tokens=2500,output tokens=800")
-# The instructions are dropped unasked, and nothing is learnt from mistakes: either question costs more than a quarter of
-# the time that the whole run may take.
-_SHORT = ("--baking", "bake", "--preference", "off")
 _RESULTS = ROOT / "bench-results"
 _ANSWERS = Path(".metier") / "cache" / "answers.db"
 _ASKING = "asking.json"
@@ -47,7 +44,7 @@ _QUICK_RECEIPTS = {"train": 12, "tune": 4, "calibration": 4, "test": 4}
 
 def prepare(base: str, quick: bool) -> list[tuple[str, Sequence[str]]]:
     """The stages up to the trained specialist."""
-    training = lm_project.QUICK_TRAINING if quick else ("--base", base, *_SHORT)
+    training = lm_project.QUICK_TRAINING if quick else ("--base", base, *lm_project.SHORT_TRAINING)
     taken = [("take a few", lm_project.thinned("all.jsonl", f"{TASK}.jsonl", _QUICK_RECEIPTS))] if quick else []
     return [
         ("data", lm_project.corpus("sroie", "all.jsonl" if quick else f"{TASK}.jsonl")),
