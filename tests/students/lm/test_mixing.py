@@ -37,7 +37,8 @@ TOWNS = [
 
 
 def names() -> dict[str, list[Value]]:
-    return {f"g{at}": [(f"{name} Trading Bhd", f"{name} Trading Bhd.")] for at, name in enumerate(NAMES)}
+    made = [f"{name} {town} Trading Bhd" for name, town in zip(NAMES, TOWNS, strict=True)]
+    return {f"g{at}": [(name, name)] for at, name in enumerate(made)}
 
 
 def streets() -> dict[str, list[Value]]:
@@ -53,7 +54,7 @@ def drawn(values: dict[str, list[Value]], group: str = "g0", n: int = 200) -> li
     return [mixer.drawn(group, random.Random(seed)) for seed in range(n)]
 
 
-def test_some_values_are_others_own_and_some_are_new() -> None:
+def test_some_values_are_others_own_and_some_are_nobodys() -> None:
     own = {value for some in names().values() for value in some}
     made = drawn(names())
     assert names()["g0"][0] not in made
@@ -63,23 +64,30 @@ def test_some_values_are_others_own_and_some_are_new() -> None:
 
 def test_the_record_holds_what_stands_in_the_input() -> None:
     for value, text in [*drawn(names()), *drawn(streets())]:
-        assert " ".join(text.split()).rstrip(".") == value.rstrip(".")
+        assert " ".join(text.split()) == value
 
 
 def test_words_that_are_all_senders_stay() -> None:
-    assert all(value.split()[1:] in (["Trading", "Bhd"], ["Trading", "Bhd."]) for value, _ in drawn(names()))
+    assert all(value.split()[2:] == ["Trading", "Bhd"] for value, _ in drawn(names()))
     assert all(text.startswith("No ") and " Jalan " in text for _, text in drawn(streets()))
 
 
 def test_new_words_are_those_of_other_senders_in_the_same_case() -> None:
-    words = {value.split()[0] for value, _ in drawn(names())}
-    assert words <= set(NAMES)
+    words = {word for value, _ in drawn(names()) for word in value.split()[:2]}
+    assert words <= {*NAMES, *TOWNS}
+
+
+def test_where_no_new_value_can_be_made_others_own_are_drawn() -> None:
+    values: dict[str, list[Value]] = {f"g{at}": [(f"{name} Bhd", f"{name} Bhd")] for at, name in enumerate(NAMES)}
+    own = {value for some in values.values() for value in some}
+    assert set(drawn(values)) == own - {values["g0"][0]}
 
 
 def test_values_of_several_lines_are_put_together_from_two_and_cut_short() -> None:
     own = {text for some in streets().values() for _, text in some}
     made = [text for _, text in drawn(streets()) if text not in own]
     assert {text.count("\n") + 1 for text in made} >= {1, 2, 3}
+    assert not any(text.endswith((",", "-", " ", "\n")) for text in made)
 
 
 def test_one_line_is_never_put_behind_another() -> None:
@@ -94,8 +102,21 @@ def test_numbers_change_and_keep_their_length() -> None:
 
 def test_an_unmarked_name_stands_beside_a_marked_one_alone() -> None:
     mixer, rng = Mixer(names()), random.Random(0)
-    assert mixer.unmarked("g0", "Kiku Trading Bhd", rng) in NAMES[1:]
+    bare = {f"{name} {town}" for name, town in zip(NAMES[1:], TOWNS[1:], strict=True)}
+    assert mixer.unmarked("g0", "Kiku Muar Trading Bhd", rng) in bare
     assert mixer.unmarked("g0", "Kiku", rng) is None
+
+
+def test_an_unmarked_name_has_no_brackets_left_open() -> None:
+    values: dict[str, list[Value]] = {
+        f"g{at}": [(f"{name} (M) AG", f"{name} ({name[0]}) (AG) [AG"), (f"{name} AG", f"({name} AG")]
+        for at, name in enumerate(NAMES)
+    }
+    mixer = Mixer(values)
+    made = {mixer.unmarked("g0", "Kiku AG", random.Random(seed)) for seed in range(60)}
+    assert "Solaris" in made
+    assert "Solaris (S) " not in made
+    assert all(text and text.count("(") == text.count(")") for text in made)
 
 
 def test_addresses_have_no_marks() -> None:

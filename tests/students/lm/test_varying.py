@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from metier.metrics.grounding import is_grounded
+from metier.metrics.grounding import is_grounded, leaves
+from metier.metrics.records import parse_record
 from metier.students.base import LabelledTexts
 from metier.students.lm.varying import Varier, variants_of
 
@@ -240,3 +243,129 @@ def test_entities_of_running_text_are_exchanged_wherever_they_stand() -> None:
         assert f"{first} lost." in text
         assert first != second
     assert changed > 20
+
+
+LIST = {"type": "array", "items": {"type": "string"}}
+TEXT = {"type": "string"}
+
+
+def of_kind(properties: dict[str, object], example: Callable[[int, str], tuple[str, dict[str, object]]]) -> Varier:
+    """A varier of examples made from a number and a name that no other has."""
+    names = [f"{chr(65 + at)}ik{chr(97 + at)}" for at in range(N_GROUPS)]
+    made = [example(at, name) for at, name in enumerate(names)]
+    texts = LabelledTexts(
+        tuple(text for text, _ in made),
+        tuple(json.dumps(record) for _, record in made),
+        tuple(f"g{at}" for at in range(len(made))),
+    )
+    return Varier(texts, {"type": "object", "properties": properties})
+
+
+def variants(varier: Varier, n_seeds: int = 15) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place in range(N_GROUPS):
+        for seed in range(n_seeds):
+            text, label = varier.vary(place, str(seed))
+            yield text, json.loads(label)
+
+
+@pytest.mark.parametrize(
+    ("properties", "example"),
+    [
+        (
+            {"address": TEXT, "city": TEXT},
+            lambda at, name: (
+                f"Ref\nNo {at} Jl\nTaman Besar\n{80_000 + at} {name.upper()} TOWN\nTEL",
+                {"address": f"No {at} Jl Taman Besar {80_000 + at} {name.upper()} TOWN", "city": f"{name} Town"},
+            ),
+        ),
+        (
+            {"company": TEXT, "seller": TEXT},
+            lambda at, name: (
+                f"{name} Mart Sdn Bhd\nSOLD BY {name} Mart Sdn. Bhd.",
+                {"company": f"{name} Mart Sdn Bhd", "seller": f"{name} Mart Sdn. Bhd."},
+            ),
+        ),
+        (
+            {"people": LIST},
+            lambda at, name: (f"Of Ana {name} Neto only", {"people": [f"Ana {name}", f"{name} Neto"]}),
+        ),
+        (
+            {"company": TEXT, "cash": TEXT, "total": TEXT},
+            lambda at, name: (
+                f"{name} Mart\nCASH RM {at + 10}.50\nTOTAL {at + 10}.50",
+                {"company": f"{name} Mart", "cash": f"RM {at + 10}.50", "total": f"{at + 10}.50"},
+            ),
+        ),
+        (
+            {"company": TEXT, "net": TEXT, "total": TEXT},
+            lambda at, name: (
+                f"{name} Mart\nTOTAL 1,0{at + 10}.50\nNET 10{at + 10}.50",
+                {"company": f"{name} Mart", "total": f"1,0{at + 10}.50", "net": f"10{at + 10}.50"},
+            ),
+        ),
+        (
+            {"company": TEXT, "day": {"type": "string", "format": "date"}},
+            lambda at, name: (
+                f"{name} Mart\nREF\nDATE {at + 1:02}/10/2018\nEND",
+                {"company": f"{name} Mart", "day": f"2018-10-{at + 1:02}"},
+            ),
+        ),
+        (
+            {"company": TEXT, "no": TEXT},
+            lambda at, name: (f"{name} MART, {at} - 3\nREF", {"company": f"{name} MART {at}-3", "no": str(at)}),
+        ),
+    ],
+    ids=["held", "same but for signs", "overlapping", "held figure", "notation", "other notation", "within a name"],
+)
+def test_no_value_is_lost(
+    properties: dict[str, object], example: Callable[[int, str], tuple[str, dict[str, object]]]
+) -> None:
+    for text, record in variants(of_kind(properties, example)):
+        for value in (leaf for content in record.values() for leaf in leaves(content)):
+            assert is_grounded(value, text), (value, text)
+
+
+def test_lines_with_what_looks_like_an_exchanged_figure_are_not_put_in() -> None:
+    """A total before rounding would be a second total in somebody else's receipt."""
+    varier = of_kind(
+        {"company": TEXT, "total": TEXT},
+        lambda at, name: (
+            f"{name} Mart\nHELLO {at}\nTOTAL {at + 10}.32\nDUE {at + 10}.30\nBYE",
+            {"company": f"{name} Mart", "total": f"{at + 10}.30"},
+        ),
+    )
+    assert varier.figures == ("total",)
+    put_in = 0
+    for text, _ in variants(varier):
+        assert text.count("TOTAL") <= 1
+        put_in += text.count("HELLO") > 1
+    assert put_in
+
+
+def test_names_go_only_where_the_same_is_chosen() -> None:
+    def example(at: int, name: str) -> tuple[str, dict[str, object]]:
+        kind = ("clinic", "grocer")[at % 2]
+        return f"{name} {kind} Sdn Bhd\nREF", {"company": f"{name} {kind} Sdn Bhd", "kind": kind}
+
+    chosen = {"company": TEXT, "kind": {"enum": ["clinic", "grocer"]}}
+    assert of_kind(chosen, example).fields == ()  # of either kind there are too few
+    free = of_kind({"company": TEXT}, lambda at, name: (f"{name} Mart", {"company": f"{name} Mart"}))
+    assert free.fields == ("company",)
+
+
+def test_what_is_no_record_or_of_another_shape_stays() -> None:
+    texts = receipts()
+    odd = ("no record", "[1, 2]", '{"sender": [null, "Zulu Trading Company"]}', "{}")
+    mixed = LabelledTexts(
+        (*texts.inputs, *("Zulu Trading Company\nREF",) * len(odd)),
+        (*texts.labels, *odd),
+        (*(texts.groups or ()), *odd),
+    )
+    varier = Varier(mixed, SCHEMA)
+    for at, label in enumerate(odd, start=len(texts)):
+        for seed in range(20):
+            made = varier.vary(at, str(seed))[1]
+            if parse_record(label) is None:
+                assert made == label
+            else:
+                assert json.loads(made).keys() == json.loads(label).keys()

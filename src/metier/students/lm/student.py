@@ -100,7 +100,7 @@ class LmStudent:
             train, tune, variants = compacted(train), compacted(tune), compacted(variants)
         progress("Reading the base model", 0, None)
         base, teacher = find_models(settings, train, progress)
-        phases = open_phases(folder / _WORK, _with_models(recipe, base, teacher))
+        phases = open_phases(folder / _WORK, _recipe_of_work(recipe, base, teacher, variants))
         n_context = context_of(settings, base)
         job = Job(
             train, tune, task, classes, settings, seed, phases, progress, n_context, is_reasoned, variants, teacher
@@ -153,11 +153,11 @@ def _variants(
     return variants_of(train, task.output_schema, (settings.epochs - 1) * settings.trainings, seed)
 
 
-def _with_models(recipe: str, base: Base, teacher: Base | None) -> str:
-    """A base or a teacher that was changed under its name makes another model: work done with the old one is not gone on
-    with."""
-    digests = [base.sha256] if teacher is None else [base.sha256, teacher.sha256]
-    return hashlib.sha256(json.dumps([recipe, *digests]).encode()).hexdigest()
+def _recipe_of_work(recipe: str, base: Base, teacher: Base | None, variants: LabelledTexts) -> str:
+    """A base or a teacher that was changed under its name, and variants made in another way, make another model: work done
+    with the old ones is not gone on with."""
+    told = [recipe, base.sha256, *([] if teacher is None else [teacher.sha256]), variants.inputs, variants.labels]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _need_extras() -> None:

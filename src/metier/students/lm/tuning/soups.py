@@ -52,8 +52,8 @@ def tune_several(
     n = len(shares)
 
     def train_on(share: Sequence[int], one: TuningPlan, place: Path, say: Progress) -> Tuned:
-        own = [train[at] for at in share], held
-        return tune(folder, *own, one, place, recipe=recipe, progress=say, soft=soft and soft.take(share))
+        read, labels = [train[at] for at in share], soft and soft.take(share)
+        return tune(folder, read, held, one, place, recipe=recipe, progress=say, soft=labels)
 
     if n == 1:
         return train_on(shares[0], plan, work, progress)
