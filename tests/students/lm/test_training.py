@@ -8,7 +8,8 @@ import pytest
 
 from metier.students.lm.material import Material
 from metier.students.lm.parts import Encoded
-from metier.students.lm.training import fitting_steps, in_passes, shares_of
+from metier.students.lm.settings import LmSettings
+from metier.students.lm.training import fitting_steps, in_passes, plan_of, shares_of
 from metier.students.lm.tuning.packs import steps_per_epoch
 from metier.students.lm.tuning.plan import TuningPlan
 
@@ -47,7 +48,13 @@ def test_variants_make_one_pass_of_all() -> None:
     varied = replace(plain, variants=plain.train * 2)
     plan = TuningPlan(epochs=3)
     assert in_passes(plan, plain) == plan
-    assert in_passes(plan, varied) == replace(plan, epochs=1, evaluations=3)
+    assert in_passes(plan, varied) == replace(plan, epochs=1, evaluations=3, patience=0)
+
+
+def test_variants_are_read_in_more_passes_unless_a_number_is_asked_for() -> None:
+    assert plan_of(LmSettings(), 0).epochs == 3
+    assert plan_of(LmSettings(), 0, is_varied=True).epochs == 6
+    assert plan_of(LmSettings(epochs=2), 0, is_varied=True).epochs == 2
 
 
 def test_every_training_reads_the_train_split_and_rounds_of_variants_of_its_own() -> None:

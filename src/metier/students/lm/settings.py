@@ -12,6 +12,8 @@ from metier.errors import BadInput
 # What is needed to begin but shapes nothing that is made.
 _CONSENT = "accepted_licences"
 _OF_TEACHER = ("teacher", "teacher_weight")
+# Read again as it is, a small split is soon learnt by heart; of variants each is new.
+_PASSES, _VARIED_PASSES = 3, 6
 
 
 class LmSettings(BaseModel):
@@ -35,9 +37,14 @@ class LmSettings(BaseModel):
     method: Literal["auto", "full", "lora"] = Field(
         "auto", description="Tune the layers' whole matrices (full) or low-rank adapters (lora); auto takes adapters."
     )
-    epochs: int = Field(3, ge=1, le=100, description="Passes over the training examples, at most.")
+    epochs: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Passes over the training examples, at most; 0 takes 3, or 6 where variants stand in for all but one.",
+    )
     trainings: int = Field(
-        2,
+        1,
         ge=1,
         le=10,
         description="Trainings with seeds of their own, whose weights are averaged unless the tune split's loss is higher "
@@ -101,6 +108,10 @@ class LmSettings(BaseModel):
         "auto",
         description="Ask for a second sample of every answer, at twice the price, where that ranks mistakes better.",
     )
+
+    def passes(self, is_varied: bool) -> int:
+        """How often the training examples are read, or variants in their place after the first."""
+        return self.epochs or (_VARIED_PASSES if is_varied else _PASSES)
 
     @model_validator(mode="after")
     def _shares_a_whole_vocabulary(self) -> Self:

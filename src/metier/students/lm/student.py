@@ -150,7 +150,7 @@ def _variants(
 ) -> tuple[LabelledTexts, tuple[str, ...]]:
     if settings.variants == "off" or task.kind is not OutputKind.FIELDS or task.output_schema is None:
         return train.take([]), ()
-    return variants_of(train, task.output_schema, (settings.epochs - 1) * settings.trainings, seed)
+    return variants_of(train, task.output_schema, (settings.passes(is_varied=True) - 1) * settings.trainings, seed)
 
 
 def _recipe_of_work(recipe: str, base: Base, teacher: Base | None, variants: LabelledTexts) -> str:

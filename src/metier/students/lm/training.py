@@ -78,12 +78,12 @@ def context_of(settings: LmSettings, base: Base) -> int:
     return min(wanted, int(config.get("max_position_embeddings") or wanted))
 
 
-def plan_of(settings: LmSettings, seed: int) -> TuningPlan:
-    """The tuning that the settings ask for."""
+def plan_of(settings: LmSettings, seed: int, is_varied: bool = False) -> TuningPlan:
+    """The tuning that the settings ask for, of examples alone or with variants beside them."""
     default = TuningPlan()
     method = default.method if settings.method == "auto" else settings.method
     rate = settings.learning_rate or _RATES[method]
-    return TuningPlan(method=method, epochs=settings.epochs, rate=rate, seed=seed)
+    return TuningPlan(method=method, epochs=settings.passes(is_varied), rate=rate, seed=seed)
 
 
 def fitting_steps(plan: TuningPlan, material: Material) -> TuningPlan:
@@ -100,8 +100,9 @@ def fitting_steps(plan: TuningPlan, material: Material) -> TuningPlan:
 
 
 def in_passes(plan: TuningPlan, material: Material) -> TuningPlan:
-    """The plan for the train split and its variants, which make one long pass in a mixed order, measured as often."""
-    return replace(plan, epochs=1, evaluations=plan.epochs) if material.variants else plan
+    """The plan for the train split and its variants, which make one long pass in a mixed order, measured as often, but read
+    to its end: nothing in it is learnt by heart."""
+    return replace(plan, epochs=1, evaluations=plan.epochs, patience=0) if material.variants else plan
 
 
 def shares_of(material: Material, n_train: int, n: int) -> list[list[int]]:
@@ -122,7 +123,8 @@ def tune_on(job: Job, trimmed: Trimmed, material: Material, soft: SoftLabels | N
     root = job.phases.folder
 
     def make(place: Path) -> Facts:
-        plan, recipe = in_passes(fitting_steps(plan_of(job.settings, job.seed), material), material), job.phases.recipe
+        asked = plan_of(job.settings, job.seed, is_varied=bool(material.variants))
+        plan, recipe = in_passes(fitting_steps(asked, material), material), job.phases.recipe
         examples = (*material.train, *material.variants)
         made = tune_several(
             trimmed.folder,
