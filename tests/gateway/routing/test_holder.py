@@ -394,6 +394,27 @@ def test_a_revocation_outlives_the_database_that_held_it(shop: Shop, tmp_path: P
     holder.close()
 
 
+def test_what_fails_to_end_keeps_nothing_else_open(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    class Closing(Switched):
+        def close(self) -> None:
+            ended.append("ledger")
+
+    holder = shop.holder(ledger=Closing())
+    champion = holder.table.routes[TASK].champion
+    assert champion is not None
+
+    def fail(self: object) -> None:
+        ended.append("champion")
+        raise OSError("gone")
+
+    monkeypatch.setattr(type(champion), "end", fail)
+    with pytest.raises(OSError, match="gone"):
+        holder.close()
+    assert ended == ["champion", "ledger"]
+
+
 def test_a_ledger_that_hangs_delays_no_promotion(shop: Shop) -> None:
     is_over, hangs = threading.Event(), threading.Event()
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -129,10 +130,12 @@ class RouterHolder:
         self._wake.set()
         for thread in self._threads:
             thread.join(_JOIN_S)
-        for champion in [*_champions(self.table), *(champion for _, champion in self._replaced)]:
-            champion.end()
-        if self._ledger is not None:
-            self._ledger.close()
+        # Whatever one of them raises, the others are freed.
+        with ExitStack() as ends:
+            if self._ledger is not None:
+                ends.callback(self._ledger.close)
+            for champion in [*_champions(self.table), *(champion for _, champion in self._replaced)]:
+                ends.callback(champion.end)
 
     def ask_to_reload(self) -> None:
         """Have the watching thread reload at once; returns immediately, so that a signal handler may call it."""
