@@ -34,9 +34,9 @@ class Anatomy:
         input and neither hold another value of the record, nor are held by one, nor overlap with one."""
         slots = [part for unit in self.units for part in unit if isinstance(part, Slot)]
         tied = {key for slot in slots if len(slot.keys) > 1 for key in slot.keys}
-        alone = {slot.keys[0]: slot.text for slot in reversed(slots) if len(slot.keys) == 1}
+        single = {slot.keys[0]: slot.text for slot in reversed(slots) if len(slot.keys) == 1}
         found = {}
-        for key, text in alone.items():
+        for key, text in single.items():
             bare = _bare(self.values[key])
             others = (form for other, _, form in self._leaves if other != key)
             if key not in tied and is_name(self.values[key]) and not any(bare in one or one in bare for one in others):

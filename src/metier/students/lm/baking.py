@@ -135,7 +135,9 @@ def by_losses(
     found = bootstrap_interval(sums, ratio, n=len(full), level=_LEVEL)
     told = f"without them the tune split's loss differs by {found.estimate:+.4f} nats an answer token"
     bounds = f"90% interval {found.lower:+.4f} to {found.upper:+.4f}, margin {margin:g}, n = {found.n}"
-    return _decided(bool(found.upper <= margin), f"{told} ({bounds})", saved)
+    if found.upper <= margin:
+        return Baking(True, f"the instructions are dropped: {told} ({bounds})", saved)
+    return Baking(False, f"the instructions stay: {told} ({bounds})", 0.0)
 
 
 def tokens_saved(full: Coder, baked: Coder, inputs: Sequence[str]) -> tuple[float, float]:
@@ -146,12 +148,6 @@ def tokens_saved(full: Coder, baked: Coder, inputs: Sequence[str]) -> tuple[floa
         return 0.0, 0.0
     saved = float((long - short).mean())
     return saved, saved / float(long.mean())
-
-
-def _decided(bake: bool, found: str, saved: float) -> Baking:
-    if bake:
-        return Baking(True, f"the instructions are dropped: {found}", saved)
-    return Baking(False, f"the instructions stay: {found}", 0.0)
 
 
 def _drawn(rng: np.random.Generator, places: Sequence[int], most: int) -> list[int]:
