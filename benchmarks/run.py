@@ -87,7 +87,19 @@ BENCHMARKS: dict[str, Benchmark] = {
     "lm-sroie": Benchmark(
         "The language-model student on receipts, from data to report", "lm_sroie.py", quick=("--quick",)
     ),
-    "lm-texts": Benchmark("The language-model student on dialogues and legal texts", "lm_texts.py", quick=("--quick",)),
+    **{
+        f"lm-texts-{name}": Benchmark(
+            f"The language-model student on {told}",
+            "lm_texts.py",
+            arguments=("--only", name),
+            quick=("--only", name, "--quick"),
+        )
+        for name, told in (
+            ("sections", "dialogues: which section of the note"),
+            ("notes", "dialogues: the text of the section"),
+            ("lener", "legal paragraphs: lists of entities"),
+        )
+    },
     "telecom-simulator": Benchmark(
         "The drive-test simulator: speed, distributions, and what one column tells",
         "telecom_simulator.py",
