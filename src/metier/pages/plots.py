@@ -73,7 +73,7 @@ def difference_plot(quality: Quality) -> Plot:
     table = tuple(_difference_cells(item) for item in quality.comparisons)
     caption = (
         "A specialist whose whole interval lies right of the margin line is non-inferior; right of zero, superior. The "
-        "test that decides (below) looks at one side alone, so an interval may reach over the margin by a little all the same."
+        "test that decides (below) looks at one side alone: an interval may still reach over the margin by a little."
     )
     return _plot(
         "Difference to the generalist", caption, draw, ("pair", "difference", "interval", "margin", "n"), table
