@@ -6,9 +6,9 @@
 - notes: MTS-Dialog, the text of that section
 - lener: LeNER-Br, the entities of a legal paragraph
 
-Of each a bounded part: 400 examples to learn from and 100 to test, so that all three take about an hour on two cores. Each
-is a project in bench-results/projects/lm-texts that is run through the command line with the settings of lm_sroie.py: data,
-import, audit, curate, train, evaluate, calibrate. No generalist: nobody's recorded answers, no key.
+Of each a bounded part: 400 examples to learn from and 100 to test. Each is a project in bench-results/projects/lm-texts
+that is run through the command line with the settings of lm_sroie.py: data, import, audit, curate, train, evaluate,
+calibrate. No generalist: nobody's recorded answers, no key.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -125,13 +125,13 @@ def anatomy_of(text: str, label: str, group: str, fields: Sequence[str]) -> Anat
 
 def with_values(record: Mapping[str, Any], values: Mapping[Key, str]) -> dict[str, Any]:
     """A record with other values in their places."""
-    made = json.loads(json.dumps(record))
+    made = deepcopy(dict(record))
     for (name, at), value in values.items():
         if isinstance(made[name], list):
             made[name][at] = value
         else:
             made[name] = value
-    return dict(made)
+    return made
 
 
 def has_slot(unit: Unit) -> bool:
@@ -151,7 +151,12 @@ def is_figure(value: str) -> bool:
 
 def alone(figure: str) -> re.Pattern[str]:
     """A figure where it is no part of another."""
-    return re.compile(rf"(?<![\d.,/-]){re.escape(figure)}(?![.,/-]?\d)")
+    return re.compile(bounded(re.escape(figure)))
+
+
+def bounded(pattern: str) -> str:
+    """The regular expression `pattern` of figures, where what it matches is no part of a longer one."""
+    return rf"(?<![\d.,/-]){pattern}(?![.,/-]?\d)"
 
 
 def _keyed(record: Mapping[str, Any]) -> Iterator[tuple[Key, Any]]:

@@ -41,6 +41,11 @@ def forms_of(values: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     )
 
 
+def shape_of(text: str) -> str:
+    """The regular expression of what looks like this text: any digits where it has some, any letters where it has some."""
+    return "".join(f"{sign}+" if sign in (_DIGIT, _LETTER) else sign for sign in _parted(text)[0])
+
+
 def _parted(text: str) -> tuple[_Template, _Lengths]:
     """The text's signs with a class in place of every run of digits or letters, and how long those runs are."""
     template, lengths = [], []

@@ -18,8 +18,9 @@ from typing import Any
 from metier.metrics.grounding import copied_fields
 from metier.metrics.records import normalised
 from metier.students.base import LabelledTexts
-from metier.students.lm.anatomy import Anatomy, alone, anatomy_of, has_slot, with_values
+from metier.students.lm.anatomy import Anatomy, alone, anatomy_of, bounded, has_slot, with_values
 from metier.students.lm.engine.copying import copyable
+from metier.students.lm.forms import shape_of
 from metier.students.lm.mixing import Mixer, Value
 from metier.students.lm.placing import Key, Slot, Unit, written
 
@@ -31,7 +32,6 @@ _EXCHANGED, _BESIDE, _PUT_IN, _ABOVE, _LEFT_OUT = 0.6, 0.25, 0.4, 0.5, 0.04
 # How many lines are put in.
 _LINES_IN = (1, 1, 2, 3)
 _TRIES = 20
-_SIGNS = re.compile(r"(\d+)|([^\W\d_]+)|(.)", re.DOTALL)
 
 
 class Varier:
@@ -67,9 +67,8 @@ class Varier:
 
     def _donated(self, places: Callable[[Anatomy], Iterable[int]]) -> dict[str, list[str]]:
         """Lines by group that may be put into other groups' inputs: none with what looks like an exchanged figure."""
-        figure = re.compile(
-            "|".join(sorted({_form(one) for some in self._figures.values() for one in some})) or r"(?!)"
-        )
+        shapes = sorted({shape_of(one) for some in self._figures.values() for one in some})
+        figure = re.compile(bounded(f"(?:{'|'.join(shapes)})") if shapes else r"(?!)")
         found: dict[str, dict[str, None]] = {}
         for one in filter(None, self._examples):
             lines = [written(one.units[place]) for place in sorted(places(one))]
@@ -184,12 +183,3 @@ def _replaced(unit: Unit, was: str, pattern: re.Pattern[str], figure: str) -> Un
     return tuple(
         pattern.sub(lambda _: figure, part) if isinstance(part, str) and was in part else part for part in unit
     )
-
-
-def _form(figure: str) -> str:
-    """What figures look like: any digits where it has some, any letters where it has some."""
-    runs = [
-        r"\d+" if digits else r"[^\W\d_]+" if letters else re.escape(sign)
-        for digits, letters, sign in _SIGNS.findall(figure)
-    ]
-    return rf"(?<![\d.,/-]){''.join(runs)}(?![.,/-]?\d)"
