@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from metier.artefacts.specialists import Specialist
 from metier.artefacts.tasks import OutputKind
 from metier.calibrate import CalibrateSettings, calibrate
 from metier.errors import NotEnoughData
+from metier.evaluation import asking
 from metier.predict import predict
+from metier.students import Answers
 from metier.train import TrainSettings, load, train
 
 WORDS = {"red": "rose ruby brick cherry blood", "blue": "sky sea ink jeans steel", "green": "leaf moss pea lime frog"}
@@ -87,6 +91,32 @@ def test_too_few_labels_say_how_many_are_needed(specialist: Specialist) -> None:
     assert policy.certificate is None
     assert policy.labels_needed is not None
     assert policy.labels_needed >= 59 - 30
+
+
+def test_answers_from_before_the_tune_split_was_learnt_from_place_the_thresholds(
+    specialist: Specialist, clean: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Learnt:
+        """Sure of everything, but for the tune split as long as it had not learnt from it."""
+
+        def __init__(self) -> None:
+            self.inner, self.held, self.asked = load(specialist), list[str](), list[str]()
+            self.classes_ = self.inner.classes_
+
+        def predict(self, inputs: Sequence[str]) -> Answers:
+            self.asked += inputs
+            return self.inner.predict(inputs)
+
+        def predict_held_out(self, inputs: Sequence[str]) -> Answers:
+            self.held += inputs
+            return self.inner.predict(inputs)
+
+    learnt = Learnt()
+    before = policy_of(specialist, clean)
+    monkeypatch.setattr(asking, "loaded", lambda _: nullcontext(learnt))
+    assert policy_of(specialist, clean) == before
+    assert learnt.held == clean.split("tune")["input"].to_list()
+    assert not set(learnt.asked) & set(learnt.held)
 
 
 def test_the_teachers_errors_do_not_pass_for_the_specialists(specialist: Specialist, clean: Dataset) -> None:

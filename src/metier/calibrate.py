@@ -85,7 +85,7 @@ def calibrate(
         raise NotEnoughData(f"{tune.height} tune and {calibration.height} calibration examples; curate more.")
     with asking.loaded(specialist) as predictor:
         tune_raw, tune_ood, tune_correct, was_read = _answer(
-            specialist, predictor, dataset, tune, "Scoring the tune split", progress
+            specialist, predictor, dataset, tune, "Scoring the tune split", progress, held_out=True
         )
         # What could not be read is no ordinary input to be let through: it would open the gate to everything.
         inputs_read = tune_ood[was_read] if was_read.any() else tune_ood
@@ -149,6 +149,8 @@ def _answer(
     frame: pl.DataFrame,
     description: str,
     progress: Progress,
+    *,
+    held_out: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Scores (NaN for answers that failed: never kept), ood scores, whether each answer is right for its kind of output (an
     ood input has no right answer), and whether the input could be read through the specialist's view."""
@@ -158,6 +160,7 @@ def _answer(
         small=asking.writes(specialist),
         description=description,
         progress=progress,
+        held_out=held_out,
     )
     failures = answers.failures or (None,) * frame.height
     correct = [

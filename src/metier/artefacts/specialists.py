@@ -43,7 +43,8 @@ class LanguageModel:
     "keep" with the reason. `prompt_tokens_saved` a call, mean over the tune split: the instructions that the specialist
     does not need to read (0 where they stay), `baking` says how that was decided. `builds` are the exported forms and their
     sizes in bytes, `served` the one that answers; `parity` states how its answers differ from those of the training-time
-    model. `preference` says what preference tuning did and whether it was kept. Speeds are those of the training.
+    model. `preference` says what preference tuning did and whether it was kept, `refit` what was learnt from the tune split
+    when all was chosen ("" for nothing). Speeds are those of the training.
     """
 
     base_sha256: str
@@ -63,6 +64,7 @@ class LanguageModel:
     served: str
     parity: str
     preference: str = ""
+    refit: str = ""
 
 
 @dataclass(frozen=True)

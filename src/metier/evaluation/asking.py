@@ -13,6 +13,7 @@ from metier.progress import Progress
 from metier.students import STUDENTS, Answers, Predictor
 
 FloatArray = NDArray[np.float64]
+Ask = Callable[[Sequence[str]], Answers]
 
 # Items between two words to the progress: a written answer takes seconds, another microseconds.
 _BATCH = 1024
@@ -45,13 +46,25 @@ def writes(specialist: Specialist) -> bool:
     return specialist.card.language_model is not None
 
 
-def ask(predictor: Predictor, inputs: Sequence[str], *, small: bool, description: str, progress: Progress) -> Answers:
-    """The answers to all inputs, asked in batches (`small` where an answer takes long)."""
+def ask(
+    predictor: Predictor,
+    inputs: Sequence[str],
+    *,
+    small: bool,
+    description: str,
+    progress: Progress,
+    held_out: bool = False,
+) -> Answers:
+    """The answers to all inputs, asked in batches (`small` where an answer takes long).
+
+    `held_out`: of what it has learnt from since, the answers that a predictor gave before, where it keeps them.
+    """
     size = _WRITTEN_BATCH if small else _BATCH
+    predict: Ask = getattr(predictor, "predict_held_out", predictor.predict) if held_out else predictor.predict
     progress(description, 0, len(inputs))
     parts = []
     for start in range(0, max(len(inputs), 1), size):
-        parts.append(predictor.predict(list(inputs[start : start + size])))
+        parts.append(predict(list(inputs[start : start + size])))
         progress(description, min(start + size, len(inputs)), len(inputs))
     return parts[0] if len(parts) == 1 else _joined(parts)
 

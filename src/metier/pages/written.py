@@ -101,6 +101,7 @@ def _described(card: Card, model: LanguageModel) -> dict[str, str]:
         "served build": model.served or "–",
         "served against trained": model.parity or "–",
         "preference tuning": model.preference or "not done",
+        "learning from the tune split too": model.refit or "not done",
     }
 
 

@@ -32,6 +32,7 @@ def _facts(card: Card, model: LanguageModel) -> Iterator[tuple[str, str]]:
     yield "prompt", _prompt(model)
     yield "tuning", _tuning(model)
     yield "preference", model.preference
+    yield "refit", model.refit
     yield "builds", ", ".join(f"{name} {figures.size(n_bytes)}" for name, n_bytes in model.builds)
     yield "answers with", f"{model.served}. {card.precision_reason}"
     yield "parity", model.parity

@@ -37,9 +37,9 @@ class Anatomy:
         single = {slot.keys[0]: slot.text for slot in reversed(slots) if len(slot.keys) == 1}
         found = {}
         for key, text in single.items():
-            bare = _bare(self.values[key])
+            own = bare(self.values[key])
             others = (form for other, _, form in self._leaves if other != key)
-            if key not in tied and is_name(self.values[key]) and not any(bare in one or one in bare for one in others):
+            if key not in tied and is_name(self.values[key]) and not any(own in one or one in own for one in others):
                 found[key] = text
         return {key: found[key] for key in self.values if key in found}
 
@@ -92,9 +92,9 @@ class Anatomy:
         """All values of the record but empty ones: the key of those that may be exchanged, the value, and its bare form."""
         found = [(key, str(leaf)) for key, leaf in _keyed(self.record)]
         return [
-            (key if self.values.get(key) == value else None, value, bare)
+            (key if self.values.get(key) == value else None, value, form)
             for key, value in found
-            if value.strip() and (bare := _bare(value))
+            if value.strip() and (form := bare(value))
         ]
 
     @cached_property
@@ -171,7 +171,8 @@ def _items(content: object) -> list[Any]:
     return content if isinstance(content, list) else [content]
 
 
-def _bare(value: str) -> str:
+def bare(value: str) -> str:
+    """A value's letters and digits alone; the folded value where it has none."""
     text = folded(value)
     return squeezed(text) or text
 

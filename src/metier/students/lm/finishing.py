@@ -17,22 +17,29 @@ from metier.students.base import FitSummary, TaskSpec
 from metier.students.exports import read_meta, versions_of, write_meta
 from metier.students.lm.building import (
     BUILDS_FOLDER,
-    FOREIGNNESS_FILE,
     PARALLEL,
     Built,
-    Scoring,
     built_path,
     choose_copying,
     file_of,
-    fit_scoring,
     make_builds,
-    read_foreignness,
-    score_from,
 )
 from metier.students.lm.copying import stored_span
+from metier.students.lm.held_out import HELD_OUT_FILE, read_held_out
+from metier.students.lm.keeping import read_answers
 from metier.students.lm.learning import Learnt
 from metier.students.lm.predictor import LmPredictor, asking_of
 from metier.students.lm.prompts import form_from_json, form_to_json
+from metier.students.lm.refitting import refit
+from metier.students.lm.scoring import (
+    FOREIGNNESS_FILE,
+    WRITTEN_FILE,
+    Scoring,
+    fit_scoring,
+    read_foreignness,
+    score_from,
+    scoring_path,
+)
 from metier.students.lm.standing import Standing, adapters_beside
 from metier.students.lm.training import Job
 from metier.students.lm.viewed import ViewedPredictor
@@ -40,8 +47,9 @@ from metier.students.viewing import opened_view, stored_view, use_of_task
 
 _PACKAGES = ("torch", "transformers", "peft", "gguf", "xllamacpp", "tokenizers", "safetensors", "numpy")
 # The model as it was tuned, in Hugging Face layout; its adapters alone.
-_MODEL, _ADAPTER, _PREFERENCE_ADAPTER = "model", "adapter", "adapter-preference"
-_FOLDERS = (_MODEL, _ADAPTER, _PREFERENCE_ADAPTER)
+_MODEL = "model"
+_ADAPTERS = ("adapter", "adapter-preference", "adapter-refit")
+_FOLDERS = (_MODEL, *_ADAPTERS)
 
 
 def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str, ...] = ()) -> FitSummary:
@@ -49,27 +57,32 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
     that came to nothing before the training."""
     from metier.students.lm.exporting import copy_adapter
 
-    tuned = tuple(one for one in (learnt.tuned.adapter, learnt.preference_adapter) if one is not None)
-    standing = Standing(learnt.trimmed.folder, tuned)
-    built = make_builds(job, learnt.base, learnt.asking, learnt.folder, standing)
+    built = make_builds(
+        job, learnt.base, learnt.asking, learnt.folder, Standing(learnt.trimmed.folder, learnt.adapters)
+    )
     copying = choose_copying(job, learnt.asking, built.served)
-    scoring = fit_scoring(job, learnt.asking.copying(copying.fields), built.served)
+    asking = learnt.asking.copying(copying.fields)
+    scoring = fit_scoring(job, asking, built.served)
+    last = refit(job, learnt, asking, built, read_answers(scoring_path(job, WRITTEN_FILE)))
+    built = last.built
     for name in (*_FOLDERS, BUILDS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
-    _bring(learnt.folder, folder / _MODEL)
+    _bring(last.model, folder / _MODEL)
     (folder / BUILDS_FOLDER).mkdir()
     for build, _ in built.sizes:
-        _link(built_path(job, build), folder / file_of(build))
-    on_top = adapters_beside(built_path(job, built.served))
+        _link(built_path(job, build, built.stem), folder / file_of(build))
+    on_top = adapters_beside(built_path(job, built.served, built.stem))
     for path in on_top:
         _link(path, folder / BUILDS_FOLDER / path.name)
     adapters = [f"{BUILDS_FOLDER}/{path.name}" for path in on_top]
-    for adapter, name in ((learnt.tuned.adapter, _ADAPTER), (learnt.preference_adapter, _PREFERENCE_ADAPTER)):
+    tuned = (learnt.tuned.adapter, learnt.preference_adapter, last.adapter)
+    for adapter, name in zip(tuned, _ADAPTERS, strict=True):
         if adapter is not None:
             copy_adapter(adapter, folder / name)
-    _link(job.phases.folder / "scoring" / FOREIGNNESS_FILE, folder / FOREIGNNESS_FILE)
+    for name in (FOREIGNNESS_FILE, HELD_OUT_FILE):
+        _link(scoring_path(job, name), folder / name)
     told = (*notes, copying.story) if copying.story else notes
-    summary = _summary(job, learnt, built, scoring, folder, told)
+    summary = _summary(job, learnt, built, scoring, folder, told, last.story)
     _write_card(folder / _MODEL, job, learnt, summary)
     exported = sorted(
         str(path.relative_to(folder))
@@ -117,6 +130,7 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
     adapters = [Adapter(folder / name, digests[name]) for name in meta.get("adapters", ())]
     # Before the model, which somebody would have to free if these could not be read.
     foreignness, score = read_foreignness(folder / FOREIGNNESS_FILE), score_from(meta["score"])
+    held_out = read_held_out(folder / HELD_OUT_FILE)
     return LmPredictor(
         classes,
         asking_of(
@@ -139,11 +153,12 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
         foreignness,
         score,
         threads or usable_cores(),
+        held_out,
     )
 
 
 def _summary(
-    job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path, notes: tuple[str, ...]
+    job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path, notes: tuple[str, ...], refitted: str
 ) -> FitSummary:
     tuned, trimmed = learnt.tuned, learnt.trimmed
     best = (f"the weights of epoch {tuned.best_epoch} of {len(tuned.curve)} are taken: best on the tune split",)
@@ -191,6 +206,7 @@ def _summary(
             served=built.served,
             parity=built.parity,
             preference=learnt.preference,
+            refit=refitted,
         ),
         view=use_of_task(job.task),
     )
@@ -217,7 +233,12 @@ def _write_card(folder: Path, job: Job, learnt: Learnt, summary: FitSummary) -> 
             files=dict(model.builds),
             prompt=learnt.asking.form.write("{input}"),
             schema=json.dumps(schema, indent=2, ensure_ascii=False) if schema else "",
-            notes=(f"Vocabulary: {model.vocabulary}", f"Preference tuning: {model.preference}", *summary.notes),
+            notes=(
+                f"Vocabulary: {model.vocabulary}",
+                f"Preference tuning: {model.preference}",
+                *((f"Refit: {model.refit}",) if model.refit else ()),
+                *summary.notes,
+            ),
         ),
     )
 

@@ -37,6 +37,11 @@ class Learnt:
     baking: Baking
     preference: str
 
+    @property
+    def adapters(self) -> tuple[Path, ...]:
+        """What was tuned on the base, in order: none where the layers' whole matrices were."""
+        return tuple(one for one in (self.tuned.adapter, self.preference_adapter) if one is not None)
+
 
 def learn(job: Job, base: Base) -> Learnt:
     """All phases up to the model that is exported."""

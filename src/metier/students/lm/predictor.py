@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from metier.students.base import Answers, FloatArray, ProbabilityArray, TaskSpec
 from metier.students.confidence import ScoreModel
 from metier.students.lm.answers import AnswerReader, ReadAnswer, constraint_of, reader_of
 from metier.students.lm.foreignness import CharacterModel
+from metier.students.lm.held_out import HeldOut
 from metier.students.lm.parts import Constraint, Generated, PromptForm, Span, Writer
 from metier.students.lm.reasoned import spread
 from metier.students.lm.scores import FEATURES, AnswerScore, answer_features
@@ -105,6 +106,7 @@ class LmPredictor:
     foreignness: CharacterModel
     score: AnswerScore | ScoreModel
     n_cores: int = 1
+    held_out: HeldOut = field(default_factory=HeldOut)
 
     @property
     def condition(self) -> str:
@@ -116,6 +118,11 @@ class LmPredictor:
         """Answer every input, in order."""
         return self._answer(list(inputs))
 
+    def predict_held_out(self, inputs: Sequence[str]) -> Answers:
+        """As `predict`, but to what is known from the training (the tune split), the answers that were given there, before
+        anything was learnt from them."""
+        return self.held_out.answers(inputs, len(self.classes_), self.predict)
+
     def sample(self, inputs: Sequence[str], seed: int) -> Answers:
         """An answer to every input, drawn as likely as the model finds it: labels by their probabilities, what is written,
         rationales too, at a temperature of 0.7."""
@@ -124,11 +131,16 @@ class LmPredictor:
         return self._answer(list(inputs), SECOND_TEMPERATURE, seed)
 
     def _answer(self, inputs: list[str], temperature: float = 0.0, seed: int = 0) -> Answers:
-        written = self.asking.write(self.writer, inputs, temperature, seed)
+        return self.judged(inputs, self.asking.write(self.writer, inputs, temperature, seed))
+
+    def judged(
+        self, inputs: Sequence[str], written: Sequence[Generated], agreement: FloatArray | None = None
+    ) -> Answers:
+        """What was written, read and scored; `agreement` (n,) is that of second samples where they were asked already."""
         read = self.asking.read(written, inputs)
         foreign = self.foreignness.cross_entropies(inputs)
         probabilities = self._probabilities(written)
-        scores = self._scores(inputs, written, read, foreign, probabilities)
+        scores = self._scores(inputs, written, read, foreign, probabilities, agreement)
         scores[[one.failure is not None for one in read]] = 0.0
         labels = np.empty(len(inputs), dtype=np.object_)
         labels[:] = [one.text for one in read]
@@ -159,11 +171,12 @@ class LmPredictor:
 
     def _scores(
         self,
-        inputs: list[str],
+        inputs: Sequence[str],
         written: Sequence[Generated],
         read: Sequence[ReadAnswer],
         foreign: FloatArray,
         probabilities: ProbabilityArray,
+        agreement: FloatArray | None,
     ) -> FloatArray:
         if not inputs:
             return np.empty(0)
@@ -171,7 +184,8 @@ class LmPredictor:
             return self.score.scores(probabilities.max(axis=1).astype(np.float64), foreign)
         features = features_of(self.asking.kind, written, read, foreign)
         if self.score.uses_agreement:
-            features = np.column_stack([features, self.asking.second_opinion(self.writer, inputs, read)])
+            second = self.asking.second_opinion(self.writer, inputs, read) if agreement is None else agreement
+            features = np.column_stack([features, second])
         return self.score.scores(features)
 
     def _probabilities(self, written: Sequence[Generated]) -> ProbabilityArray:

@@ -78,6 +78,11 @@ class LmSettings(BaseModel):
         description="Preference tuning on its own mistakes: auto does it where the tune split shows mistakes to learn "
         "from; what does not help is not kept.",
     )
+    refit: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Once everything has been chosen on the tune split, learn from its examples too; auto does it for "
+        "records, without a teacher.",
+    )
     baking: Literal["auto", "keep", "bake"] = Field(
         "auto",
         description="Drop the frontier prompt's instructions: where the tune split shows no loss, never, always.",

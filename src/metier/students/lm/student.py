@@ -26,6 +26,7 @@ from metier.students.base import (
     merged_options,
 )
 from metier.students.exports import done_summary, recipe_of
+from metier.students.lm.last_texts import refit_texts
 from metier.students.lm.notation import compacted
 from metier.students.lm.parts import Base
 from metier.students.lm.predictor import LmPredictor
@@ -95,15 +96,28 @@ class LmStudent:
         if is_reasoned:
             train, tune = answered(train), answered(tune)
         variants, varied = _variants(train, task, settings, seed)
+        last = _last(train, tune, task, settings, seed, is_varied=bool(len(variants)))
         notes = (*notes, *varied)
         if task.kind is OutputKind.FIELDS:
-            train, tune, variants = compacted(train), compacted(tune), compacted(variants)
+            train, tune, variants, last = map(compacted, (train, tune, variants, last))
         progress("Reading the base model", 0, None)
         base, teacher = find_models(settings, train, progress)
-        phases = open_phases(folder / _WORK, _recipe_of_work(recipe, base, teacher, variants))
+        phases = open_phases(folder / _WORK, _recipe_of_work(recipe, base, teacher, variants, last))
         n_context = context_of(settings, base)
         job = Job(
-            train, tune, task, classes, settings, seed, phases, progress, n_context, is_reasoned, variants, teacher
+            train,
+            tune,
+            task,
+            classes,
+            settings,
+            seed,
+            phases,
+            progress,
+            n_context,
+            is_reasoned,
+            variants,
+            teacher,
+            last,
         )
         summary = finish(job, learn(job, base), folder, recipe, notes)
         shutil.rmtree(folder / _WORK)
@@ -121,7 +135,8 @@ class LmStudent:
         task: TaskSpec = LABEL_TASK,
     ) -> float:
         """Share of the tune split that the served build of a training of its own gets right; `folder` is empty again."""
-        summary = self.fit(train, tune, folder, seed=seed, progress=progress, options=options, task=task)
+        alone = {**options, "refit": "off"}
+        summary = self.fit(train, tune, folder, seed=seed, progress=progress, options=alone, task=task)
         shutil.rmtree(folder)
         return summary.tune_accuracy
 
@@ -153,10 +168,21 @@ def _variants(
     return variants_of(train, task.output_schema, (settings.passes(is_varied=True) - 1) * settings.trainings, seed)
 
 
-def _recipe_of_work(recipe: str, base: Base, teacher: Base | None, variants: LabelledTexts) -> str:
+def _last(
+    train: LabelledTexts, tune: LabelledTexts, task: TaskSpec, settings: LmSettings, seed: int, is_varied: bool
+) -> LabelledTexts:
+    """What is learnt from when all is chosen; nothing where the settings want none."""
+    by_itself = task.kind is OutputKind.FIELDS and not settings.teacher
+    if settings.refit == "off" or not len(tune) or (settings.refit == "auto" and not by_itself):
+        return train.take([])
+    return refit_texts(train, tune, settings.passes(is_varied), seed, task.output_schema if is_varied else None)
+
+
+def _recipe_of_work(recipe: str, base: Base, teacher: Base | None, variants: LabelledTexts, last: LabelledTexts) -> str:
     """A base or a teacher that was changed under its name, and variants made in another way, make another model: work done
     with the old ones is not gone on with."""
     told = [recipe, base.sha256, *([] if teacher is None else [teacher.sha256]), variants.inputs, variants.labels]
+    told += [last.inputs, last.labels]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

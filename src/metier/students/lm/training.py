@@ -35,7 +35,7 @@ class Job:
     """What is to be learnt, and how. `classes` are those of a label task; a prompt and its answer may take `n_context`
     tokens together. `is_reasoned`: the splits' labels are whole answers, a rationale and the label in a box. `variants`
     of the train split are learnt from in place of further passes over it (none: the passes); a `teacher`'s token
-    probabilities are learnt beside the answers."""
+    probabilities are learnt beside the answers; `last` is learnt from when all is chosen (none: nothing is)."""
 
     train: LabelledTexts
     tune: LabelledTexts
@@ -49,6 +49,7 @@ class Job:
     is_reasoned: bool = False
     variants: LabelledTexts = _NONE
     teacher: Base | None = None
+    last: LabelledTexts = _NONE
 
 
 def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed:
@@ -67,8 +68,12 @@ def cut_vocabulary(job: Job, base: Base, forms: Sequence[PromptForm]) -> Trimmed
 
 def encode_splits(job: Job, trimmed: Trimmed, form: PromptForm) -> Material:
     """Both splits as token ids in one prompt form."""
-    limits = Limits(job.settings.max_tokens, job.settings.max_output_tokens, job.n_context)
-    return prepare(trimmed.folder, form, job.train, job.tune, limits, job.variants)
+    return prepare(trimmed.folder, form, job.train, job.tune, limits_of(job), job.variants)
+
+
+def limits_of(job: Job) -> Limits:
+    """What an example may have in tokens to be learnt from."""
+    return Limits(job.settings.max_tokens, job.settings.max_output_tokens, job.n_context)
 
 
 def context_of(settings: LmSettings, base: Base) -> int:
@@ -137,18 +142,23 @@ def tune_on(job: Job, trimmed: Trimmed, material: Material, soft: SoftLabels | N
             progress=job.progress,
             soft=soft,
         )
-        return {
-            **vars(made),
-            "folder": relative(made.folder, root),
-            "adapter": relative(made.adapter, root) if made.adapter else None,
-            "curve": [asdict(point) for point in made.curve],
-        }
+        return facts_of(made, root)
 
     return tuned_from(job.phases.once("tuning", make), root)
 
 
+def facts_of(made: Tuned, root: Path) -> Facts:
+    """A tuned model as `tuned_from` reads it, its files by their paths in the work folder `root`."""
+    return {
+        **vars(made),
+        "folder": relative(made.folder, root),
+        "adapter": relative(made.adapter, root) if made.adapter else None,
+        "curve": [asdict(point) for point in made.curve],
+    }
+
+
 def tuned_from(facts: Facts, root: Path) -> Tuned:
-    """What `tune_on` wrote down."""
+    """What `facts_of` wrote down."""
     return Tuned(
         folder=root / facts["folder"],
         adapter=root / facts["adapter"] if facts["adapter"] else None,

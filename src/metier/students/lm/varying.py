@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from metier.metrics.grounding import copied_fields
-from metier.metrics.records import normalised
 from metier.students.base import LabelledTexts
-from metier.students.lm.anatomy import Anatomy, alone, anatomy_of, bounded, has_slot, with_values
+from metier.students.lm.anatomy import Anatomy, alone, anatomy_of, bare, bounded, has_slot, with_values
 from metier.students.lm.engine.copying import copyable
 from metier.students.lm.forms import shape_of
 from metier.students.lm.mixing import Mixer, Value
@@ -99,14 +98,14 @@ class Varier:
     def _new_names(self, one: Anatomy, rng: random.Random) -> dict[Key, Value]:
         """Other names and addresses, but none that is, holds or is held by another value of the record."""
         new: dict[Key, Value] = {}
-        taken = [normalised(value) for value in one.values.values()]
+        taken = [bare(value) for value in one.values.values()]
         kind = self._kind(one)
         for key in one.names:
             mixer = self._mixers.get((key[0], kind))
             if mixer is None or rng.random() >= _EXCHANGED:
                 continue
             value, text = mixer.drawn(one.group, rng)
-            form = normalised(value)
+            form = bare(value)
             if form and not any(form in other or other in form for other in taken if other):
                 new[key] = value, text
                 taken.append(form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -63,25 +63,32 @@ class ViewedPredictor:
 
     def predict(self, inputs: Sequence[str]) -> Answers:
         """Answer every input, in order."""
-        return self._answers(inputs, None)
+        return self._answers(inputs, self.inner.predict)
+
+    def predict_held_out(self, inputs: Sequence[str]) -> Answers:
+        """As `LmPredictor.predict_held_out`."""
+        return self._answers(inputs, self.inner.predict_held_out)
 
     def sample(self, inputs: Sequence[str], seed: int) -> Answers:
         """As `LmPredictor.sample`, among the choices of each input."""
-        return self._answers(inputs, seed)
+        if self.classes_ and not self.inner.asking.is_reasoned:
+            return self._answers(inputs, self.inner.predict, seed)
+        return self._answers(inputs, partial(self.inner.sample, seed=seed))
 
-    def _answers(self, inputs: Sequence[str], seed: int | None) -> Answers:
-        """Answers to every input, in order; drawn where there is a seed."""
+    def _answers(
+        self, inputs: Sequence[str], ask: Callable[[Sequence[str]], Answers], seed: int | None = None
+    ) -> Answers:
+        """Answers to every input, in order: what `ask` gives to the view's texts, labels drawn where there is a seed."""
         readings = [try_read(self.view, text) for text in inputs]
         asked = [place for place, reading in enumerate(readings) if self._can_answer(reading)]
         texts = [_text(reading, inputs[place]) for place in asked if (reading := readings[place]) is not None]
         asked_readings = [readings[place] for place in asked]
-        writes = not self.classes_ or self.inner.asking.is_reasoned
-        found = self.inner.predict(texts) if seed is None or not writes else self.inner.sample(texts, seed)
+        found = ask(texts)
         if self.inner.asking.is_reasoned:
             found = self._as_offered(found, asked_readings)
         elif self.classes_:
             found = self._among_choices(found, asked_readings)
-        if seed is not None and not writes:
+        if seed is not None:
             found = drawn_labels(found, self.classes_, seed, partial(_called, asked_readings))
         return _spread(found, asked, len(inputs))
 

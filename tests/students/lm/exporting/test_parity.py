@@ -10,7 +10,7 @@ import pytest
 from metier.errors import BadInput, ExportFailed
 from metier.metrics.records import same_record
 from metier.statistics.paired import paired_difference
-from metier.students.lm.exporting import compare_answers, demand
+from metier.students.lm.exporting import can_be_shown, compare_answers, demand
 from metier.students.lm.parts import Finish, Generated
 
 
@@ -107,3 +107,11 @@ def test_where_nothing_is_shown_the_closest_build_is_taken() -> None:
     assert name == "q8_0"
     assert reason.startswith("no build is shown")
     assert demand([("q4", q8), ("q8_0", q8)])[0] == "q4"  # alike: the smaller
+
+
+def test_few_items_cannot_show_a_build_to_keep_to_the_margin() -> None:
+    assert not can_be_shown(188, 0.02)
+    assert can_be_shown(190, 0.02)
+    assert can_be_shown(63, 0.1)
+    assert not can_be_shown(0, 0.1)
+    assert not can_be_shown(400, 0.02, ["a"] * 300 + [str(n) for n in range(100)])

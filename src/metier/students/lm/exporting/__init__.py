@@ -3,12 +3,13 @@
 from metier.students.lm.exporting.adapters import copy_adapter, write_adapter_gguf
 from metier.students.lm.exporting.builds import About, write_gguf
 from metier.students.lm.exporting.cards import CardText, card_text, write_model_card
-from metier.students.lm.exporting.parity import Parity, compare_answers, demand
+from metier.students.lm.exporting.parity import Parity, can_be_shown, compare_answers, demand
 
 __all__ = [
     "About",
     "CardText",
     "Parity",
+    "can_be_shown",
     "card_text",
     "compare_answers",
     "copy_adapter",

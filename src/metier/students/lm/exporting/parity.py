@@ -8,7 +8,7 @@ test split, and certified on the calibration split.
 
 Among builds that are not refused the interval decides: a smaller one is taken where its whole interval keeps to the margin.
 Where none is shown to, the build is taken that answers most like the model: a few dozen items cannot tell a coarse build
-that was lucky from one that is as good.
+that was lucky from one that is as good. Where the items could not show it of any build, smaller ones need not be asked.
 """
 
 from __future__ import annotations
@@ -88,6 +88,12 @@ def compare_answers(
         paired_difference(theirs, ours, groups=groups),
         margin,
     )
+
+
+def can_be_shown(n: int, margin: float, groups: Sequence[str] | None = None) -> bool:
+    """Whether `n` items could show a build to keep to the margin: that they do where no answer differs."""
+    alike = np.ones(n)
+    return n > 0 and paired_difference(alike, alike, groups=groups).lower >= -margin
 
 
 def demand(builds: Sequence[tuple[str, Parity]]) -> tuple[str, str]:

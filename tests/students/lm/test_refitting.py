@@ -1,0 +1,130 @@
+"""The last learning: what it reads, what it leaves, and that nothing of it is kept where something broke."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.students.lm.test_student import FIELDS, OPTIONS, base, cache, labelled, records
+from tests.students.lm.test_varying import SCHEMA, receipts
+
+from metier.artefacts.tasks import OutputKind
+from metier.progress import silent
+from metier.students import FitSummary, LabelledTexts, LmStudent, TaskSpec
+from metier.students.lm import refitting
+from metier.students.lm.last_texts import refit_texts
+from metier.students.lm.parts import Generated
+
+__all__ = ["base", "cache"]
+
+
+def fit(base: str, folder: Path, task: TaskSpec = FIELDS, **options: Any) -> FitSummary:
+    chosen = {**OPTIONS, "base": base, "quantisation": "q8_0", **options}
+    examples = labelled if task.kind is OutputKind.LABEL else records
+    return LmStudent().fit(examples(24, 0), examples(8, 1), folder, seed=0, progress=silent, options=chosen, task=task)
+
+
+def refitted(summary: FitSummary) -> str:
+    assert summary.language_model is not None
+    return summary.language_model.refit
+
+
+def test_tune_examples_are_read_as_often_as_the_others_were_and_those_once_more() -> None:
+    train, tune = records(5, 0), records(2, 1)
+    found = refit_texts(train, tune, 3, 0)
+    assert Counter(found.inputs) == Counter([*train.inputs, *3 * tune.inputs])
+    label_of = dict(zip((*train.inputs, *tune.inputs), (*train.labels, *tune.labels), strict=True))
+    assert all(label_of[text] == label for text, label in zip(found.inputs, found.labels, strict=True))
+
+
+def test_records_are_read_as_variants_but_for_the_tune_examples_themselves() -> None:
+    whole = receipts(30, 1)
+    train, tune = whole.take(range(24)), whole.take(range(24, 30))
+    found = refit_texts(train, tune, 4, 0, SCHEMA)
+    assert len(found) == 24 + 4 * 6
+    assert all(text in found.inputs for text in tune.inputs)
+    assert sum(text in found.inputs for text in train.inputs) < 6
+    towns = {json.loads(label)["street"].split(", ")[1] for label in tune.labels}
+    # What the tune split's addresses are made of is put into the train split's inputs, too.
+    assert any(town in label for label in found.labels[:24] for town in towns)
+    assert refit_texts(train, tune, 4, 0, SCHEMA) == found != refit_texts(train, tune, 4, 1, SCHEMA)
+
+
+def test_the_tune_split_is_learnt_from_in_the_end_and_its_answers_from_before_are_kept(
+    base: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "s"
+    summary, tune = fit(base, folder), records(8, 1)
+    assert refitted(summary).startswith("8 tune examples were learnt from when all was chosen, in ")
+    assert refitted(summary).endswith("All other figures of the tune split are from before")
+    assert summary.language_model is not None
+    assert summary.language_model.parity.startswith("before the last learning q8_0: ")
+    assert (folder / "adapter-refit" / "adapter_model.safetensors").is_file()
+    assert {"adapter", "adapter-refit", "model", "q4", "q8_0"} == {name for name, _ in summary.language_model.builds}
+    assert "Refit: 8 tune examples" in (folder / "model" / "README.md").read_text()
+
+    alone = fit(base, tmp_path / "alone", refit="off")
+    assert (alone.tune_accuracy, refitted(alone)) == (summary.tune_accuracy, "")
+    assert not (tmp_path / "alone" / "adapter-refit").exists()
+    before, after = (LmStudent().load(one, threads=0) for one in (tmp_path / "alone", folder))
+    given = before.predict(tune.inputs)
+    held, now = (
+        after.predict_held_out([*tune.inputs, "The north shop"]),
+        after.predict([*tune.inputs, "The north shop"]),
+    )
+    before.close()
+    after.close()
+    assert held.labels[:8].tolist() == given.labels.tolist()
+    np.testing.assert_allclose(held.scores[:8], given.scores, atol=0.02)
+    assert held.labels[8] == now.labels[8]
+    assert held.failures is not None
+    assert now.failures is not None
+    assert held.failures[:8] == given.failures
+    assert not np.allclose(held.scores[:8], now.scores[:8], atol=1e-6)
+
+
+def test_what_broke_is_not_kept(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(job: Any, asking: Any, build: str, inputs: Sequence[str], stem: str) -> list[Generated]:
+        assert stem == "refit"
+        return [Generated("", (), np.empty(0), "length", 1, 1, 0.0) for _ in inputs]
+
+    def all_right(job: Any, read: Sequence[Any], wanted: Sequence[Any]) -> Any:
+        return np.array([bool(one.text) for one in read])
+
+    monkeypatch.setattr(refitting, "answers_of", broken)
+    monkeypatch.setattr(refitting, "right_ones", all_right)
+    folder = tmp_path / "s"
+    summary = fit(base, folder)
+    assert "0 of 8 of them were answered rightly then, " in refitted(summary)
+    assert refitted(summary).endswith("before: not kept")
+    assert summary.language_model is not None
+    assert summary.language_model.parity.startswith("q8_0: ")
+    assert not (folder / "adapter-refit").exists()
+    fit(base, tmp_path / "alone", refit="off")
+    same = [(one / "builds" / "q8_0.gguf").read_bytes() for one in (folder, tmp_path / "alone")]
+    assert same[0] == same[1]
+
+
+def test_labels_are_learnt_from_in_the_end_only_where_it_is_asked_for(base: str, tmp_path: Path) -> None:
+    assert refitted(fit(base, tmp_path / "auto", TaskSpec())) == ""
+    summary = fit(base, tmp_path / "on", TaskSpec(), refit="on")
+    assert refitted(summary).startswith("8 tune examples were learnt from")
+    predictor = LmStudent().load(tmp_path / "on")
+    held = predictor.predict_held_out(labelled(8, 1).inputs)
+    predictor.close()
+    assert held.probabilities.shape == (8, 2)
+    np.testing.assert_allclose(held.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_an_empty_tune_split_is_nothing_to_learn_from(base: str, tmp_path: Path) -> None:
+    none = LabelledTexts((), (), ())
+    options = {**OPTIONS, "base": base, "quantisation": "q8_0"}
+    summary = LmStudent().fit(
+        records(12, 0), none, tmp_path / "s", seed=0, progress=silent, options=options, task=FIELDS
+    )
+    assert refitted(summary) == ""
