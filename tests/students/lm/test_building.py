@@ -117,7 +117,7 @@ def test_a_coarse_build_is_asked_where_that_can_show_something(
     base = Base("b", "b", "apache-2.0", "", "0" * 64, tmp_path)
     built = make_builds(job, base, asking, tmp_path, Standing(tmp_path, ()))
     assert (built.served, order) == (served, asked)
-    untried = "q4: 30 tune items could not show it to keep to the parity margin, and were not asked of it"
+    untried = "q4: not asked: answers all alike to 30 tune items would not show it to keep to the declared margin"
     assert (untried in built.parity) == ("q4" not in order)
 
 

@@ -14,19 +14,22 @@ from tests.students.lm.test_student import FIELDS, OPTIONS, base, cache, labelle
 from tests.students.lm.test_varying import SCHEMA, receipts
 
 from metier.artefacts.tasks import OutputKind
-from metier.progress import silent
+from metier.progress import Progress, silent
 from metier.students import FitSummary, LabelledTexts, LmStudent, TaskSpec
 from metier.students.lm import refitting
 from metier.students.lm.last_texts import refit_texts
 from metier.students.lm.parts import Generated
+from metier.students.lm.tuning.plan import PassFailed
 
 __all__ = ["base", "cache"]
 
 
-def fit(base: str, folder: Path, task: TaskSpec = FIELDS, **options: Any) -> FitSummary:
+def fit(base: str, folder: Path, task: TaskSpec = FIELDS, progress: Progress = silent, **options: Any) -> FitSummary:
     chosen = {**OPTIONS, "base": base, "quantisation": "q8_0", **options}
     examples = labelled if task.kind is OutputKind.LABEL else records
-    return LmStudent().fit(examples(24, 0), examples(8, 1), folder, seed=0, progress=silent, options=chosen, task=task)
+    return LmStudent().fit(
+        examples(24, 0), examples(8, 1), folder, seed=0, progress=progress, options=chosen, task=task
+    )
 
 
 def refitted(summary: FitSummary) -> str:
@@ -61,7 +64,7 @@ def test_the_tune_split_is_learnt_from_in_the_end_and_its_answers_from_before_ar
     folder = tmp_path / "s"
     summary, tune = fit(base, folder), records(8, 1)
     assert refitted(summary).startswith("8 tune examples were learnt from when all was chosen, in ")
-    assert refitted(summary).endswith("All other figures of the tune split are from before")
+    assert "All other figures of the tune split are from before." in refitted(summary)
     assert summary.language_model is not None
     assert summary.language_model.parity.startswith("before the last learning q8_0: ")
     assert (folder / "adapter-refit" / "adapter_model.safetensors").is_file()
@@ -100,14 +103,83 @@ def test_what_broke_is_not_kept(base: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(refitting, "right_ones", all_right)
     folder = tmp_path / "s"
     summary = fit(base, folder)
-    assert "0 of 8 of them were answered rightly then, " in refitted(summary)
+    assert "; 0 of 8 of the tune split were answered rightly then, " in refitted(summary)
     assert refitted(summary).endswith("before: not kept")
     assert summary.language_model is not None
     assert summary.language_model.parity.startswith("q8_0: ")
     assert not (folder / "adapter-refit").exists()
+    assert not (folder / "tune-answers.json").exists()
     fit(base, tmp_path / "alone", refit="off")
     same = [(one / "builds" / "q8_0.gguf").read_bytes() for one in (folder, tmp_path / "alone")]
     assert same[0] == same[1]
+
+
+def test_a_pass_that_the_memory_does_not_hold_leaves_the_model_before_it(base: str, tmp_path: Path) -> None:
+    told = "Out of memory at step 0 with one example of up to 90 tokens at a time."
+
+    def full(description: str, done: int, total: int | None) -> None:
+        if description.startswith("Learning from the tune split too"):
+            raise PassFailed(told)
+
+    folder = tmp_path / "s"
+    summary = fit(base, folder, progress=full)
+    assert refitted(summary) == f"not done: {told}"
+    assert not (folder / "adapter-refit").exists()
+    predictor = LmStudent().load(folder)
+    assert len(predictor.predict_held_out(records(8, 1).inputs).labels) == 8
+    predictor.close()
+
+
+def test_a_kill_in_the_last_learning_is_gone_on_from(base: str, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(description: str, done: int, total: int | None) -> None:
+        if description.startswith("Learning from the tune split too") and done:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(base, tmp_path / "s", progress=kill)
+    assert (tmp_path / "s" / "work" / "scoring.json").exists()
+    assert not (tmp_path / "s" / "work" / "refit.json").exists()
+    fit(base, tmp_path / "s")
+    fit(base, tmp_path / "whole")
+    written = [(one / "builds" / "q8_0.gguf").read_bytes() for one in (tmp_path / "s", tmp_path / "whole")]
+    assert written[0] == written[1]
+
+
+def test_whole_matrices_are_refitted_without_an_adapter(base: str, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    assert "are answered rightly now" in refitted(fit(base, folder, method="full"))
+    assert not list(folder.glob("adapter*"))
+    assert (folder / "tune-answers.json").exists()
+
+
+def test_a_shared_base_carries_the_last_adapter_on_top(base: str, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    summary = fit(base, folder, quantisation="shared", vocabulary="keep")
+    assert "are answered rightly now" in refitted(summary)
+    assert [path.name for path in sorted((folder / "builds").glob("adapter-*.gguf"))] == [
+        "adapter-0.gguf",
+        "adapter-1.gguf",
+    ]
+    predictor = LmStudent().load(folder)
+    assert len(predictor.predict(["The north shop"]).labels) == 1
+    predictor.close()
+
+
+def test_what_was_not_reasoned_for_is_not_learnt_from_as_a_label_alone(base: str, tmp_path: Path) -> None:
+    whole = labelled(24, 0)
+    reasoned = LabelledTexts(whole.inputs, whole.labels, whole.inputs, ("It says so.",) * 24)
+    few = labelled(8, 1)
+    tune = LabelledTexts(few.inputs, few.labels, few.inputs, (None,) * 5 + ("It says so.",) * 3)
+    options = {**OPTIONS, "base": base, "quantisation": "q8_0", "rationale": "on", "refit": "on"}
+    for texts, told in ((tune, "3 tune examples were learnt from"), (LabelledTexts(few.inputs, few.labels), "")):
+        summary = LmStudent().fit(
+            reasoned, texts, tmp_path / (told or "none"), seed=0, progress=silent, options=options, task=TaskSpec()
+        )
+        assert refitted(summary).startswith(told)
+        assert bool(refitted(summary)) == bool(told)
 
 
 def test_labels_are_learnt_from_in_the_end_only_where_it_is_asked_for(base: str, tmp_path: Path) -> None:

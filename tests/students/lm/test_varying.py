@@ -83,7 +83,8 @@ def test_a_value_comes_with_all_of_its_lines_and_the_old_one_goes() -> None:
         if record["street"] != was["street"]:
             seen += 1
             joined = " ".join(text.split())
-            assert was["street"] not in joined
+            first = was["street"].split(",")[0]
+            assert joined.count(first) == record["street"].count(first)
             assert record["street"] in joined
     assert 5 < seen < 35
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from metier.progress import silent
 from metier.students.base import LabelledTexts, TaskSpec
 from metier.students.confidence import ScoreModel
 from metier.students.lm.foreignness import fit_character_model
+from metier.students.lm.held_out import write_held_out
 from metier.students.lm.parts import Constraint, Generated, PromptForm
 from metier.students.lm.predictor import LmPredictor, asking_of
 from metier.students.lm.viewed import ViewedPredictor, read_texts
@@ -63,6 +65,22 @@ def predictor(writer: Recorded) -> ViewedPredictor:
         ScoreModel(1.0, 0.0, 1.0, 0.0, 0.0, 1.0),
     )
     return ViewedPredictor(Meters(), inner)
+
+
+def test_what_was_answered_before_is_found_by_the_views_text(
+    predictor: ViewedPredictor, writer: Recorded, tmp_path: Path
+) -> None:
+    known = replace(predictor.inner, held_out=tmp_path / "tune-answers.json")
+    text = Meters().read(READING).text
+    assert text is not None
+    asked = known.predict([text])
+    write_held_out(tmp_path / "tune-answers.json", [text], replace(asked, scores=np.array([0.125])))
+    writer.asked.clear()
+    found = ViewedPredictor(Meters(), known).predict_held_out([READING, "hello"])
+    assert writer.asked == []
+    assert found.scores.tolist() == [0.125, 0.0]
+    assert found.failures == (None, "unreadable")
+    assert found.labels[0] == "leak"
 
 
 def test_examples_are_the_views_texts_and_classes() -> None:

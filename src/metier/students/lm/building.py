@@ -137,14 +137,15 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
 
     if asked != "auto":
         return _chosen([parity_of(asked)], "asked for")
-    if can_be_shown(len(tune), job.settings.parity_margin, tune.groups):
+    if can_be_shown(len(tune), job.settings.parity_margin):
         return _chosen([parity_of(name) for name in _counted(job, QUANTISATIONS)])
     *smaller, closest = QUANTISATIONS
     found = [parity_of(name) for name in _counted(job, [closest])]
     if not found[0][1].holds:
         return _chosen([*(parity_of(name) for name in _counted(job, smaller)), *found])
-    untried = f"{len(tune):,} tune items could not show it to keep to the parity margin, and were not asked of it"
-    facts = _chosen(found, "the tune split is too small to show that a smaller build keeps to the parity margin")
+    told = f"answers all alike to {len(tune):,} tune items would not show"
+    untried = f"not asked: {told} it to keep to the declared margin"
+    facts = _chosen(found, f"{told} a smaller build to keep to the parity margin, so that this one was taken")
     return {**facts, "parity": "; ".join([facts["parity"], *(f"{name}: {untried}" for name in smaller)])}
 
 

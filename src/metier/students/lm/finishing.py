@@ -25,12 +25,12 @@ from metier.students.lm.building import (
     make_builds,
 )
 from metier.students.lm.copying import stored_span
-from metier.students.lm.held_out import HELD_OUT_FILE, read_held_out
+from metier.students.lm.held_out import HELD_OUT_FILE
 from metier.students.lm.keeping import read_answers
 from metier.students.lm.learning import Learnt
 from metier.students.lm.predictor import LmPredictor, asking_of
 from metier.students.lm.prompts import form_from_json, form_to_json
-from metier.students.lm.refitting import refit
+from metier.students.lm.refitting import Refit, refit
 from metier.students.lm.scoring import (
     FOREIGNNESS_FILE,
     WRITTEN_FILE,
@@ -79,11 +79,13 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
     for adapter, name in zip(tuned, _ADAPTERS, strict=True):
         if adapter is not None:
             copy_adapter(adapter, folder / name)
-    for name in (FOREIGNNESS_FILE, HELD_OUT_FILE):
-        _link(scoring_path(job, name), folder / name)
+    _link(scoring_path(job, FOREIGNNESS_FILE), folder / FOREIGNNESS_FILE)
+    (folder / HELD_OUT_FILE).unlink(missing_ok=True)
+    if last.is_kept:
+        _link(scoring_path(job, HELD_OUT_FILE), folder / HELD_OUT_FILE)
     told = (*notes, copying.story) if copying.story else notes
-    summary = _summary(job, learnt, built, scoring, folder, told, last.story)
-    _write_card(folder / _MODEL, job, learnt, summary)
+    summary = _summary(job, learnt, built, scoring, folder, told, last)
+    _write_card(folder / _MODEL, job, learnt, last, summary)
     exported = sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")
@@ -130,7 +132,6 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
     adapters = [Adapter(folder / name, digests[name]) for name in meta.get("adapters", ())]
     # Before the model, which somebody would have to free if these could not be read.
     foreignness, score = read_foreignness(folder / FOREIGNNESS_FILE), score_from(meta["score"])
-    held_out = read_held_out(folder / HELD_OUT_FILE)
     return LmPredictor(
         classes,
         asking_of(
@@ -153,15 +154,18 @@ def _predictor(folder: Path, meta: Mapping[str, Any], threads: int, parallel: in
         foreignness,
         score,
         threads or usable_cores(),
-        held_out,
+        folder / HELD_OUT_FILE,
     )
 
 
 def _summary(
-    job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path, notes: tuple[str, ...], refitted: str
+    job: Job, learnt: Learnt, built: Built, scoring: Scoring, folder: Path, notes: tuple[str, ...], last: Refit
 ) -> FitSummary:
     tuned, trimmed = learnt.tuned, learnt.trimmed
-    best = (f"the weights of epoch {tuned.best_epoch} of {len(tuned.curve)} are taken: best on the tune split",)
+    went_on = ", and went on to learn from it" if last.is_kept else ""
+    best = (
+        f"the weights of epoch {tuned.best_epoch} of {len(tuned.curve)} are taken: best on the tune split{went_on}",
+    )
     failed = tuple(
         f"{n:,} of {len(job.tune):,} answers to the tune split failed: {name}" for name, n in scoring.failures.items()
     )
@@ -201,18 +205,18 @@ def _summary(
             method=learnt.method,
             examples_per_s=tuned.examples_per_s,
             tokens_per_s=tuned.tokens_per_s,
-            peak_memory_bytes=tuned.peak_memory_bytes,
+            peak_memory_bytes=max(tuned.peak_memory_bytes, last.peak_memory_bytes),
             builds=(*built.sizes, *((name, size) for name in _FOLDERS if (size := _size_of(folder / name)))),
             served=built.served,
             parity=built.parity,
             preference=learnt.preference,
-            refit=refitted,
+            refit=last.story,
         ),
         view=use_of_task(job.task),
     )
 
 
-def _write_card(folder: Path, job: Job, learnt: Learnt, summary: FitSummary) -> None:
+def _write_card(folder: Path, job: Job, learnt: Learnt, last: Refit, summary: FitSummary) -> None:
     from metier.students.lm.exporting import CardText, write_model_card
 
     model = summary.language_model
@@ -227,7 +231,8 @@ def _write_card(folder: Path, job: Job, learnt: Learnt, summary: FitSummary) -> 
             licence=learnt.base.licence,
             conditions=learnt.base.conditions,
             measured=(
-                f"Right on {summary.tune_accuracy:.1%} of {summary.n_tune:,} tune examples, as the build {model.served}.",
+                f"Right on {summary.tune_accuracy:.1%} of {summary.n_tune:,} tune examples, as the build {model.served}"
+                f"{', before it learnt from them' if last.is_kept else ''}.",
                 f"Parity of the builds: {model.parity}.",
             ),
             files=dict(model.builds),

@@ -54,7 +54,7 @@ def write_held_out(path: Path, inputs: Sequence[str], answers: Answers) -> None:
 
 
 def read_held_out(path: Path) -> HeldOut:
-    """What `write_held_out` wrote; nothing where there is no such file: older specialists keep none."""
+    """What `write_held_out` wrote; nothing where there is no such file: only who learnt from the tune split has one."""
     return HeldOut(json.loads(path.read_bytes())["answers"]) if path.exists() else HeldOut()
 
 

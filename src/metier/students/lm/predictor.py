@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from metier.students.base import Answers, FloatArray, ProbabilityArray, TaskSpec
 from metier.students.confidence import ScoreModel
 from metier.students.lm.answers import AnswerReader, ReadAnswer, constraint_of, reader_of
 from metier.students.lm.foreignness import CharacterModel
-from metier.students.lm.held_out import HeldOut
+from metier.students.lm.held_out import read_held_out
 from metier.students.lm.parts import Constraint, Generated, PromptForm, Span, Writer
 from metier.students.lm.reasoned import spread
 from metier.students.lm.scores import FEATURES, AnswerScore, answer_features
@@ -106,7 +107,7 @@ class LmPredictor:
     foreignness: CharacterModel
     score: AnswerScore | ScoreModel
     n_cores: int = 1
-    held_out: HeldOut = field(default_factory=HeldOut)
+    held_out: Path | None = None
 
     @property
     def condition(self) -> str:
@@ -119,9 +120,11 @@ class LmPredictor:
         return self._answer(list(inputs))
 
     def predict_held_out(self, inputs: Sequence[str]) -> Answers:
-        """As `predict`, but to what is known from the training (the tune split), the answers that were given there, before
-        anything was learnt from them."""
-        return self.held_out.answers(inputs, len(self.classes_), self.predict)
+        """As `predict`, but to the tune split, where it was learnt from in the end, the answers from before that: those of
+        the file `held_out`."""
+        if self.held_out is None:
+            return self.predict(inputs)
+        return read_held_out(self.held_out).answers(inputs, len(self.classes_), self.predict)
 
     def sample(self, inputs: Sequence[str], seed: int) -> Answers:
         """An answer to every input, drawn as likely as the model finds it: labels by their probabilities, what is written,

@@ -15,7 +15,6 @@ from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking
 from metier.students.lm.preference import (
     Pair,
-    PassFailed,
     PreferencePlan,
     Tally,
     affordable_pairs,
@@ -27,6 +26,7 @@ from metier.students.lm.preference import (
     worth_it,
 )
 from metier.students.lm.training import Job, relative
+from metier.students.lm.tuning.plan import PassFailed
 
 # The build that is looked at: as good as the model itself, and fast enough to sample from.
 _BUILD = "q8_0"

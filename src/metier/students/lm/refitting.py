@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from metier.progress import Progress
 from metier.students.base import LabelledTexts
-from metier.students.lm.building import Built, answers_of, compared_places, right_ones, write_builds
+from metier.students.lm.building import Built, answers_of, right_ones, write_builds
 from metier.students.lm.keeping import kept
 from metier.students.lm.learning import Learnt
 from metier.students.lm.material import prepare
@@ -23,6 +25,7 @@ from metier.students.lm.phases import Facts
 from metier.students.lm.predictor import Asking
 from metier.students.lm.standing import Standing
 from metier.students.lm.training import Job, facts_of, fitting_steps, limits_of, plan_of, tuned_from
+from metier.students.lm.tuning.plan import PassFailed
 
 _REFIT, _CHECK = "refit", "refit-check"
 _ANSWERS = "answers.json"
@@ -35,39 +38,52 @@ _MOST_CHECKED = 32
 @dataclass(frozen=True)
 class Refit:
     """What answers in the end: the model in Hugging Face layout, its builds, the `adapter` of the last learning where there
-    is one, and what was done, in a sentence."""
+    is one, what was done, in a sentence, the most memory that it took, and whether that is what answers."""
 
     model: Path
     built: Built
     adapter: Path | None
     story: str
+    peak_memory_bytes: int = 0
+    is_kept: bool = False
 
 
 def refit(job: Job, learnt: Learnt, asking: Asking, built: Built, answered: list[Generated]) -> Refit:
     """Go on with the model that was chosen, on `job.last`, and write its builds. `asking` is how it will be asked,
     `answered` what the chosen build answered to the tune split before.
 
-    What the model was before stays where there is nothing to learn from, or the same build gets fewer of those tune
-    examples right that it has now learnt from: then something broke.
+    What the model was before stays where there is nothing to learn from, where the pass came to nothing, or where the
+    same build gets fewer of some tune examples right, from which it has now learnt: then something broke.
     """
-    if not len(job.last):
-        return Refit(learnt.folder, built, None, "")
+    before = Refit(learnt.folder, built, None, "")
+    read = set(job.last.inputs)
+    n_tune = min(len(learnt.material.tune), sum(text in read for text in job.tune.inputs))
+    if not n_tune:
+        return before
     root = job.phases.folder
-    made = tuned_from(job.phases.once(_REFIT, partial(_learn, job, learnt)), root)
+    facts = job.phases.once(_REFIT, partial(_learn, job, learnt))
+    if "failed" in facts:
+        return replace(before, story=f"not done: {facts['failed']}")
+    made = tuned_from(facts, root)
     standing = Standing(learnt.trimmed.folder, (*learnt.adapters, *([] if made.adapter is None else [made.adapter])))
     sizes = write_builds(job, learnt.base, made.folder, standing, _REFIT)
     again = replace(built, sizes=sizes, stem=_REFIT, parity=f"before the last learning {built.parity}")
     found = job.phases.once(_CHECK, lambda place: _check(job, asking, again, answered, place))
-    n, before, after = found["n"], found["before"], found["after"]
-    told = f"{len(job.tune):,} tune examples were learnt from when all was chosen"
-    if after < before:
-        why = f"{after:,} of {n:,} of them were answered rightly then, {before:,} before: not kept"
-        return Refit(learnt.folder, built, None, f"{told}; {why}")
-    story = (
-        f"{told}, in {made.wall_s / 60:.1f} minutes: {after:,} of {n:,} of them are answered rightly now, {before:,} "
-        "before. All other figures of the tune split are from before"
+    n, right_before, right_after = found["n"], found["before"], found["after"]
+    told = f"{n_tune:,} tune examples were learnt from when all was chosen"
+    if right_after < right_before:
+        why = (
+            f"{right_after:,} of {n:,} of the tune split were answered rightly then, {right_before:,} before: not kept"
+        )
+        return replace(before, story=f"{told}; {why}", peak_memory_bytes=made.peak_memory_bytes)
+    story = " ".join(
+        (
+            f"{told}, in {made.wall_s / 60:.1f} minutes: {right_after:,} of {n:,} of the tune split are answered rightly "
+            f"now, {right_before:,} before. All other figures of the tune split are from before.",
+            *made.notes,
+        )
     )
-    return Refit(made.folder, again, made.adapter, story)
+    return Refit(made.folder, again, made.adapter, story, made.peak_memory_bytes, is_kept=True)
 
 
 def _learn(job: Job, learnt: Learnt, place: Path) -> Facts:
@@ -78,7 +94,10 @@ def _learn(job: Job, learnt: Learnt, place: Path) -> Facts:
     plan = fitting_steps(plan_of(job.settings, job.seed), learnt.material)
     last = replace(plan, epochs=1, evaluations=1, patience=0, rate=_RATE * plan.rate)
     recipe, progress = job.phases.recipe, _told(job.progress)
-    made = tune(learnt.folder, material.train, (), last, place, recipe=recipe, progress=progress)
+    try:
+        made = tune(learnt.folder, material.train, (), last, place, recipe=recipe, progress=progress)
+    except PassFailed as problem:
+        return {"failed": str(problem)}
     return facts_of(made, job.phases.folder)
 
 
@@ -90,7 +109,7 @@ def _told(progress: Progress) -> Progress:
 
 
 def _check(job: Job, asking: Asking, built: Built, answered: list[Generated], place: Path) -> Facts:
-    places = compared_places(job)[:_MOST_CHECKED]
+    places = np.sort(np.random.default_rng(job.seed).permutation(len(job.tune))[:_MOST_CHECKED])
     some = job.tune.take(places)
     job.progress("Looking at what was learnt last", 0, None)
     after = kept(place / _ANSWERS, partial(answers_of, job, asking, built.served, some.inputs, built.stem))

@@ -173,7 +173,12 @@ def _last(
 ) -> LabelledTexts:
     """What is learnt from when all is chosen; nothing where the settings want none."""
     by_itself = task.kind is OutputKind.FIELDS and not settings.teacher
-    if settings.refit == "off" or not len(tune) or (settings.refit == "auto" and not by_itself):
+    if settings.refit == "off" or (settings.refit == "auto" and not by_itself):
+        return train.take([])
+    if _is_reasoned(settings, task):
+        # The label alone would teach not to reason; for the score it does.
+        tune = tune.take([place for place, told in enumerate(tune.rationales or ()) if told])
+    if not len(tune):
         return train.take([])
     return refit_texts(train, tune, settings.passes(is_varied), seed, task.output_schema if is_varied else None)
 

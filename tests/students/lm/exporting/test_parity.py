@@ -114,4 +114,3 @@ def test_few_items_cannot_show_a_build_to_keep_to_the_margin() -> None:
     assert can_be_shown(190, 0.02)
     assert can_be_shown(63, 0.1)
     assert not can_be_shown(0, 0.1)
-    assert not can_be_shown(400, 0.02, ["a"] * 300 + [str(n) for n in range(100)])

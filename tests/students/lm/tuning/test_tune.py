@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import gc
 import math
+import platform
+import resource
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +19,9 @@ from transformers import AutoModelForCausalLM
 from metier.errors import BadInput, NotEnoughData
 from metier.progress import silent
 from metier.students.lm.parts import Encoded, Tuned
+from metier.students.lm.tuning.lean import LeanEngine
+from metier.students.lm.tuning.loop import Run
+from metier.students.lm.tuning.memory import give_back
 from metier.students.lm.tuning.plan import Method, SoftLabels, TuningPlan
 from metier.students.lm.tuning.tune import answer_loss, tune
 
@@ -156,3 +164,27 @@ def test_what_cannot_be_tuned_on_is_refused(models: Models, examples: list[Encod
         tune(models["llama"], examples, [Encoded((1, 100), 1)], LORA, tmp_path, recipe="r", progress=silent)
     with pytest.raises(BadInput, match="epochs is 0"):
         TuningPlan(epochs=0)
+
+
+def test_what_a_training_held_is_given_back(models: Models, examples: list[Encoded], tmp_path: Path) -> None:
+    run(models["gemma"], examples, replace(LORA, epochs=1), tmp_path)
+    assert not [one for one in gc.get_objects() if type(one) in (LeanEngine, Run)]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="the memory of glibc's malloc")
+def test_what_a_thread_has_freed_goes_back_to_the_system() -> None:
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize()
+
+    def fill() -> torch.Tensor:
+        blocks = [torch.ones(16_384) for _ in range(4000)]  # 64 KiB each: too small for pages of their own
+        return blocks[-1]
+
+    with ThreadPoolExecutor(1) as thread:
+        last = thread.submit(fill).result()  # keeps the end of the thread's memory in use
+        before = resident()
+        give_back()
+        after = resident()
+    assert last.sum() == 16_384
+    assert after < before - 150 * 2**20

@@ -3,7 +3,7 @@
 from metier.students.lm.preference.deciding import Decision, Tally, keep_preference, tally, worth_it
 from metier.students.lm.preference.judging import Judge, judge_of
 from metier.students.lm.preference.pairing import Collected, Pair, collect_pairs
-from metier.students.lm.preference.plan import PassFailed, PreferencePlan, affordable_pairs
+from metier.students.lm.preference.plan import PreferencePlan, affordable_pairs
 from metier.students.lm.preference.tuning import Preferred, prefer
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "Decision",
     "Judge",
     "Pair",
-    "PassFailed",
     "PreferencePlan",
     "Preferred",
     "Tally",

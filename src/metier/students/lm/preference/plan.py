@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from metier.errors import BadInput, TrainingFailed
+from metier.errors import BadInput
 
 Precision = Literal["auto", "bfloat16", "float32"]
 
 # What a pair costs beside a tuning example: its answers go forward twice (once for the reference) and back once, on one
 # prompt that both share.
 _PAIR_COST = 1.6
-
-
-class PassFailed(TrainingFailed):
-    """A pass came to nothing, with the reason; the model that it began from is as good as before."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from metier.progress import Progress
 from metier.students.checkpoints import optimiser_tensors, read, restore_optimiser, write
 from metier.students.lm.likelihood import answer_logprobs, open_causal, without_bars
 from metier.students.lm.preference.losses import pair_loss
-from metier.students.lm.preference.plan import PassFailed, PreferencePlan
+from metier.students.lm.preference.plan import PreferencePlan
 from metier.students.lm.preference.sequences import CodedPair
 from metier.students.lm.tuning.memory import is_out_of_memory
+from metier.students.lm.tuning.plan import PassFailed
 from metier.students.lm.vocabulary.facts import FACTS_FILE
 
 _CHECKPOINT = "checkpoint.safetensors"

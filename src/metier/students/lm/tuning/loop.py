@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metier.errors import TrainingFailed
 from metier.progress import Progress
 from metier.students import checkpoints
 from metier.students.base import EpochPoint
@@ -20,7 +19,7 @@ from metier.students.lm.tuning.engines import Engine
 from metier.students.lm.tuning.memory import is_out_of_memory
 from metier.students.lm.tuning.optimiser import Optimiser, schedule
 from metier.students.lm.tuning.packs import answer_tokens, steps_of, steps_per_epoch
-from metier.students.lm.tuning.plan import SoftLabels, TuningPlan
+from metier.students.lm.tuning.plan import PassFailed, SoftLabels, TuningPlan
 
 _MOST_ROLLBACKS = 3
 
@@ -147,7 +146,7 @@ class Run:
         longest = max(len(one.ids) for split in (self._material.train, self._material.tune) for one in split)
         halved = min(self.state.micro_tokens, 2 * longest) // 2
         if self.state.micro_tokens < longest:
-            raise TrainingFailed(
+            raise PassFailed(
                 f"Out of memory at step {self.state.step} with one example of up to {longest} tokens at a time: tune fewer "
                 "layers, use method 'lora' or fewer threads, or leave out the longest examples."
             ) from problem
@@ -188,10 +187,10 @@ class Run:
                 self._shrink(problem)
 
     def _roll_back(self) -> None:
-        """Back to the last good state with half the rate. Raises TrainingFailed after three times."""
+        """Back to the last good state with half the rate. Raises PassFailed after three times."""
         step, rollbacks, scale = self.state.step, self.state.rollbacks + 1, self.state.rate_scale / 2
         if rollbacks > _MOST_ROLLBACKS:
-            raise TrainingFailed(
+            raise PassFailed(
                 f"The loss is not a number at step {step}, for the {rollbacks}th time, the rate halved each time to "
                 f"{self._plan.rate * self.state.rate_scale:.2g}. Give a lower rate or precision 'float32', and look for "
                 "odd examples in the train split."

@@ -9,10 +9,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from metier.errors import BadInput
+from metier.errors import BadInput, TrainingFailed
 
 Method = Literal["full", "lora"]
 Precision = Literal["auto", "bfloat16", "float32"]
+
+
+class PassFailed(TrainingFailed):
+    """A pass came to nothing and would again, with the reason; the model that it began from is as good as before."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from metier.students.lm.tuning.engines import Engine
 from metier.students.lm.tuning.general import GeneralEngine
 from metier.students.lm.tuning.lean import LeanEngine
 from metier.students.lm.tuning.loop import Material, Run, State
-from metier.students.lm.tuning.memory import peak_bytes, reset_peak
+from metier.students.lm.tuning.memory import give_back, peak_bytes, reset_peak
 from metier.students.lm.tuning.packs import answer_tokens, check
 from metier.students.lm.tuning.plan import Precision, SoftLabels, TuningPlan
 from metier.students.lm.tuning.shapes import read_shape
@@ -54,8 +54,8 @@ def tune(
     its result back. Losses are nats per answer token; an epoch of the curve is a measurement of the tune split.
     Under torchrun the processes share every step and all give the same result.
 
-    Raises BadInput on examples that cannot be learnt from, NotEnoughData without any, TrainingFailed where the loss stays
-    no number after three lower rates, memory does not suffice for one example, or the disk is full.
+    Raises BadInput on examples that cannot be learnt from, NotEnoughData without any, PassFailed where the loss stays no
+    number after three lower rates or memory does not suffice for one example, TrainingFailed where the disk is full.
     """
     if not train:
         raise NotEnoughData("Tuning needs examples; the train split has none.")
@@ -66,20 +66,30 @@ def tune(
     done = _read_done(work, full_recipe)
     if done is not None:
         return done
-    device = device_of(plan.device)
-    dtype = dtype_of(plan.precision, device)
     check_all(folder, train, tune)
-    reset_peak(device)
-    with ranks.joined(device), _engine(folder, (*train, *tune), plan, dtype, device) as engine:
-        micro_tokens = plan.micro_tokens or _MICRO_TOKENS.get(device.type, 512)
-        run = Run(engine, Material(train, tune, soft), plan, work, full_recipe, micro_tokens)
-        state = run.train(progress)
-        if ranks.is_first():
-            _write(engine, folder, plan, work, state, full_recipe, peak_bytes(device))
-        ranks.wait()
+    give_back()
+    _train(folder, Material(train, tune, soft), plan, work, full_recipe, progress)
+    give_back()
     tuned = _read_done(work, full_recipe)
     assert tuned is not None, "what was just written is there"
     return tuned
+
+
+def _train(folder: Path, material: Material, plan: TuningPlan, work: Path, recipe: str, progress: Progress) -> None:
+    """Train, and leave model, adapter and record in `work`; all that it held is free when it returns."""
+    device = device_of(plan.device)
+    dtype = dtype_of(plan.precision, device)
+    reset_peak(device)
+    with (
+        ranks.joined(device),
+        _engine(folder, (*material.train, *material.tune), plan, dtype, device) as engine,
+    ):
+        micro_tokens = plan.micro_tokens or _MICRO_TOKENS.get(device.type, 512)
+        run = Run(engine, material, plan, work, recipe, micro_tokens)
+        state = run.train(progress)
+        if ranks.is_first():
+            _write(engine, folder, plan, work, state, recipe, peak_bytes(device))
+        ranks.wait()
 
 
 def answer_loss(folder: Path, encoded: Sequence[Encoded], plan: TuningPlan) -> float:
