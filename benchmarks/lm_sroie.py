@@ -7,8 +7,9 @@ A project in bench-results/projects/lm-sroie: `python -m metier.labs sroie`, the
 evaluate, calibrate, price and report, each a process of its own with the default settings, but for baking, which is done
 unasked, and preference tuning, which is off. Stopped and started again, it goes on where it was; --again begins anew. The
 generalist is that of lm_generalist.py with its settings, zero-shot; it is asked before `evaluate`, into
-bench-results/lm-answers.db, so that its time stands apart. Where its model file is not at hand, there is no generalist and
-no comparison. All figures come from the project's artefacts.
+bench-results/lm-answers.db, so that its time stands apart. In the end the specialist's answers are paired with those that
+it gives with three worked examples, too. Where its model file is not at hand, there is no generalist and no comparison.
+All figures come from the project's artefacts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from pathlib import Path
 import lm_generalist
 import lm_mentor
 import lm_project
-from lm_sroie_figures import figures, page
+from lm_sroie_figures import beside, figures, page
+from metier.artefacts.datasets import Dataset
+from metier.artefacts.evaluations import Evaluation
 from metier.generalists.cache import open_cache
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +42,7 @@ _BILL = ("--lines", "input tokens=2500,output tokens=800")
 _RESULTS = ROOT / "bench-results"
 _ANSWERS = Path(".metier") / "cache" / "answers.db"
 _ASKING = "asking.json"
+_SHOTS = 3
 _QUICK_RECEIPTS = {"train": 12, "tune": 4, "calibration": 4, "test": 4}
 
 
@@ -95,9 +99,14 @@ def _ask(folder: Path, model: Path) -> None:
     assert manifest is not None, "curate is done"
     dataset = at.store.load(manifest)
     begun = time.monotonic()
-    lm_generalist.measure(dataset, lm_generalist.mentor(dataset, model.resolve(), 0), _said)  # type: ignore[arg-type]
+    _answered(dataset, model, 0)  # type: ignore[arg-type]
     (folder / _ASKING).write_text(json.dumps({"wall_s": time.monotonic() - begun}))
     _copy_answers(lm_generalist.CACHE, folder / _ANSWERS)
+
+
+def _answered(dataset: Dataset, model: Path, shots: int) -> Evaluation:
+    """The generalist's answers to the test receipts, with so many worked examples; what is in the common cache is kept."""
+    return lm_generalist.measure(dataset, lm_generalist.mentor(dataset, model.resolve(), shots), _said)
 
 
 def _copy_answers(source: Path, target: Path) -> None:
@@ -130,8 +139,10 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
         run(folder, arguments.base, None if arguments.quick else lm_mentor.at_hand(), arguments.quick)
     found = lm_project.read_project(folder, TASK)
-    arguments.out.write_text(json.dumps(figures(found), indent=1))
-    print(page(found))
+    model, dataset = None if arguments.quick else lm_mentor.at_hand(), found.inputs.dataset
+    shots = None if model is None or dataset is None else beside(found, _answered(dataset, model, _SHOTS))
+    arguments.out.write_text(json.dumps(figures(found, shots), indent=1))
+    print(page(found, shots))
 
 
 if __name__ == "__main__":
