@@ -23,6 +23,8 @@ PHASES = (
     "Writing builds",
     "Comparing builds",
     "Scoring answers",
+    "Learning from the tune split too",
+    "Looking at what was learnt last",
 )
 _ROOM = 1_000
 

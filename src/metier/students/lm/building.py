@@ -116,6 +116,7 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
     if not len(tune):
         served = QUANTISATIONS[-1] if asked == "auto" else asked
         return {"served": served, "reason": "there is no tune split to compare builds on", "parity": "not measured"}
+    job.progress("Comparing builds", 0, None)
     ours = kept(
         _answers_file(place, "training"),
         lambda: asking.write(TorchWriter(model, n_context=job.n_context), tune.inputs),
@@ -136,7 +137,7 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
         )
 
     if asked != "auto":
-        return _chosen([parity_of(asked)], "asked for")
+        return _chosen([parity_of(name) for name in _counted(job, [asked])], "asked for")
     if can_be_shown(len(tune), job.settings.parity_margin):
         return _chosen([parity_of(name) for name in _counted(job, QUANTISATIONS)])
     *smaller, closest = QUANTISATIONS

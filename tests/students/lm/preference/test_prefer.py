@@ -20,9 +20,10 @@ from metier.errors import BadInput, NotEnoughData  # noqa: E402
 from metier.students.lm.coding import coder_for  # noqa: E402
 from metier.students.lm.likelihood import answer_logprobs, open_causal  # noqa: E402
 from metier.students.lm.parts import PromptForm  # noqa: E402
-from metier.students.lm.preference import Pair, PassFailed, PreferencePlan, affordable_pairs, prefer  # noqa: E402
+from metier.students.lm.preference import Pair, PreferencePlan, affordable_pairs, prefer  # noqa: E402
 from metier.students.lm.preference.losses import pair_loss  # noqa: E402
 from metier.students.lm.preference.sequences import coded_pairs  # noqa: E402
+from metier.students.lm.tuning.plan import PassFailed  # noqa: E402
 
 FORM = PromptForm("<bos>", "\n=", "<eos>", is_baked=True)
 PLAN = PreferencePlan(rate=2e-2, rank=4, step_pairs=4, precision="float32", device="cpu", threads=1)
