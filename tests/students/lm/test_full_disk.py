@@ -48,7 +48,7 @@ def is_full(problem: BaseException | None) -> bool:
 
 
 def fit(base: str, folder: Path, progress: Progress) -> FitSummary:
-    options = {**OPTIONS, "base": base, "quantisation": "q8_0"}
+    options = {**OPTIONS, "base": base, "quantisation": "q8_0", "refit": "auto"}
     return LmStudent().fit(
         records(24, 0), records(8, 1), folder, seed=0, progress=progress, options=options, task=FIELDS
     )

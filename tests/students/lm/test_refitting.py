@@ -25,7 +25,7 @@ __all__ = ["base", "cache"]
 
 
 def fit(base: str, folder: Path, task: TaskSpec = FIELDS, progress: Progress = silent, **options: Any) -> FitSummary:
-    chosen = {**OPTIONS, "base": base, "quantisation": "q8_0", **options}
+    chosen = {**OPTIONS, "base": base, "quantisation": "q8_0", "refit": "auto", **options}
     examples = labelled if task.kind is OutputKind.LABEL else records
     return LmStudent().fit(
         examples(24, 0), examples(8, 1), folder, seed=0, progress=progress, options=chosen, task=task
@@ -195,7 +195,7 @@ def test_labels_are_learnt_from_in_the_end_only_where_it_is_asked_for(base: str,
 
 def test_an_empty_tune_split_is_nothing_to_learn_from(base: str, tmp_path: Path) -> None:
     none = LabelledTexts((), (), ())
-    options = {**OPTIONS, "base": base, "quantisation": "q8_0"}
+    options = {**OPTIONS, "base": base, "quantisation": "q8_0", "refit": "auto"}
     summary = LmStudent().fit(
         records(12, 0), none, tmp_path / "s", seed=0, progress=silent, options=options, task=FIELDS
     )

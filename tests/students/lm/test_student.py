@@ -41,6 +41,8 @@ OPTIONS: dict[str, Any] = {
     "max_output_tokens": 48,
     "parity_margin": 0.9,
     "baking": "bake",
+    # It takes as long as all else together; what it does has tests of its own.
+    "refit": "off",
 }
 MakeModel = Callable[[str], Path]
 
@@ -85,7 +87,7 @@ def fit(base: str, folder: Path, task: TaskSpec = FIELDS, **options: Any) -> Fit
 @pytest.fixture(scope="module")
 def trained(base: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FitSummary]:
     folder = tmp_path_factory.mktemp("trained")
-    return folder, fit(base, folder, quantisation="q8_0")
+    return folder, fit(base, folder, quantisation="q8_0", refit="auto")
 
 
 def test_a_training_leaves_builds_model_adapter_and_card(trained: tuple[Path, FitSummary]) -> None:
@@ -173,7 +175,7 @@ def test_a_training_that_is_done_is_not_done_again(base: str, trained: tuple[Pat
     folder, summary = trained
     before = (folder / "meta.json").stat().st_mtime_ns
     (folder / "work").mkdir()  # as a kill leaves it that comes after the last file
-    assert fit(base, folder, quantisation="q8_0") == summary
+    assert fit(base, folder, quantisation="q8_0", refit="auto") == summary
     assert (folder / "meta.json").stat().st_mtime_ns == before
     assert not (folder / "work").exists()
 
@@ -216,7 +218,7 @@ def test_a_killed_training_goes_on_where_it_was(base: str, tmp_path: Path, train
     folder = tmp_path / "s"
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_student as t\n"
-        "t.fit(sys.argv[2], Path(sys.argv[3]), quantisation='q8_0')"
+        "t.fit(sys.argv[2], Path(sys.argv[3]), quantisation='q8_0', refit='auto')"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), base, str(folder)]
     process = subprocess.Popen(command)
@@ -229,7 +231,7 @@ def test_a_killed_training_goes_on_where_it_was(base: str, tmp_path: Path, train
     # On a slow machine the kill comes while it is still tuning, on a quick one perhaps after the end.
     tuning = folder / "work" / "tuning.json"
     done = json.loads(tuning.read_text()) if tuning.exists() else None
-    summary = fit(base, folder, quantisation="q8_0")
+    summary = fit(base, folder, quantisation="q8_0", refit="auto")
     assert done is None or summary.curve[0].wall_s == done["facts"]["curve"][0]["wall_s"]  # not tuned again
     assert summary.tune_accuracy == trained[1].tune_accuracy
     assert [p.train_loss for p in summary.curve] == [p.train_loss for p in trained[1].curve]
