@@ -12,9 +12,9 @@ from metier.students.lm.varying import Varier
 def refit_texts(
     train: LabelledTexts, tune: LabelledTexts, passes: int, seed: int, schema: Mapping[str, Any] | None = None
 ) -> LabelledTexts:
-    """What is learnt from at last: each tune example as often as each train example was read, in `passes`, and every train
-    example once more, that it be not forgotten. With the `schema` of records, variants of them in place of what was read
-    before, where they can be varied."""
+    """What is learnt from at last: each tune example as often as the train examples were to be, in `passes`, and every
+    train example once more, that it be not forgotten. With the `schema` of records, variants of them in place of what was
+    read before, where they can be varied."""
     n, n_all = len(train), len(train) + len(tune)
     both = LabelledTexts(
         train.inputs + tune.inputs,
