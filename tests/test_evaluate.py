@@ -274,6 +274,13 @@ def test_without_a_generalist_the_champion_is_the_cheapest_that_is_as_good_as_th
     assert champion({"fast": 0.002, "slow": 0.001, "bad": 0.0005}, [slow, fast, bad]).champion == "slow"
 
 
+def test_the_only_specialist_is_champion_and_not_said_to_be_good(specialist):
+    rows = many(600)
+    found = evaluate([specialist(rows, wrong=range(500), name="poor")], None, dataset(rows), SETTINGS)
+    assert found.champion == "poor"
+    assert "the only specialist there is; nothing here says that it is good enough" in found.summary
+
+
 def test_labels_of_the_teacher_show_agreement_only(specialist):
     rows = [example(i, provenance="teacher", recorded=LABELS[i % 3]) for i in range(900)]
     one = specialist(rows, wrong=range(9))

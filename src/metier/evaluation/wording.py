@@ -49,10 +49,13 @@ def champion_sentence(
     margin: float,
 ) -> str:
     """Which specialist is the champion and by which rule."""
-    if not any(candidate.role == "specialist" for candidate in candidates):
+    n_specialists = sum(candidate.role == "specialist" for candidate in candidates)
+    if not n_specialists:
         return "No specialist was evaluated, so there is no champion."
     if champion is None:
         return "No champion: no specialist has been shown to be good enough."
+    if not comparisons and n_specialists == 1:
+        return f"Champion: {champion}, the only specialist there is; nothing here says that it is good enough."
     if not comparisons:
         return (
             f"Champion: {champion}, the cheapest that is not worse than the most accurate specialist by {points(margin)} "
