@@ -65,7 +65,7 @@ def difference_plot(quality: Quality) -> Plot:
             size,
             rows,
             form=figures.points,
-            axis_label="difference in percentage points; right: specialist better",
+            axis_label="difference in points; right: specialist better",
             label=_spoken("Difference in accuracy, percentage points", rows),
             lines=lines,
         )

@@ -37,7 +37,7 @@ def bar_chart(size: Size, bars: Sequence[Bar], *, form: Form, axis_label: str, l
     """The chart, its height given by its bars; None where no value is finite. A bar that is not scored keeps its row."""
     if not any(drawable(bar.value) for bar in bars):
         return None
-    start, end = (16, size.width - 26) if size.narrow else (_LABEL_WIDTH, size.width - _VALUE_WIDTH)
+    start, end = (24, size.width - 30) if size.narrow else (_LABEL_WIDTH, size.width - _VALUE_WIDTH)
     values = [0.0, *(value for bar in bars for value in (bar.value, bar.low, bar.high))]
     axis = axes.linear(values, start + 6, end, n_ticks=max(2, int((end - start) // 90)))
     parts, y, group = list[Markup](), 6.0, ""
