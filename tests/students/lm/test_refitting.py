@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tests.students.lm.test_varying import SCHEMA, receipts
 from metier.artefacts.tasks import OutputKind
 from metier.progress import Progress, silent
 from metier.students import FitSummary, LabelledTexts, LmStudent, TaskSpec
-from metier.students.lm import refitting
+from metier.students.lm import building, refitting
+from metier.students.lm.exporting import Parity
 from metier.students.lm.last_texts import refit_texts
 from metier.students.lm.parts import Generated
 from metier.students.lm.tuning.plan import PassFailed
@@ -66,7 +68,10 @@ def test_the_tune_split_is_learnt_from_in_the_end_and_its_answers_from_before_ar
     assert refitted(summary).startswith("8 tune examples were learnt from when all was chosen, in ")
     assert "All other figures of the tune split are from before." in refitted(summary)
     assert summary.language_model is not None
-    assert summary.language_model.parity.startswith("before the last learning q8_0: ")
+    before_it, after_it = summary.language_model.parity.split("; after the last learning ")
+    assert before_it.startswith("q8_0: ")
+    assert after_it.startswith("q8_0, on examples that it has learnt: ")
+    assert " of 8 answers are those of the training-time model" in after_it
     assert (folder / "adapter-refit" / "adapter_model.safetensors").is_file()
     assert {"adapter", "adapter-refit", "model", "q4", "q8_0"} == {name for name, _ in summary.language_model.builds}
     assert "Refit: 8 tune examples" in (folder / "model" / "README.md").read_text()
@@ -112,6 +117,35 @@ def test_what_broke_is_not_kept(base: str, tmp_path: Path, monkeypatch: pytest.M
     fit(base, tmp_path / "alone", refit="off")
     same = [(one / "builds" / "q8_0.gguf").read_bytes() for one in (folder, tmp_path / "alone")]
     assert same[0] == same[1]
+
+
+def test_a_build_that_loses_what_was_learnt_last_is_not_kept(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The build is as good as before the last learning, and loses two of the eight answers that its model has right."""
+    compared = building.compare_answers
+
+    def lossy(training: list[Generated], served: list[Generated], wanted: Sequence[str], **more: Any) -> Parity:
+        right = [replace(one, text=label, finish="stop") for one, label in zip(training, wanted, strict=True)]
+        wrong = [replace(one, text="{}") for one in right[:2]]
+        return compared(right, [*wrong, *right[2:]], wanted, **more)
+
+    parity_on = building.parity_on
+
+    def on_the_last(*given: Any) -> Parity:
+        monkeypatch.setattr(building, "compare_answers", lossy)
+        return parity_on(*given)
+
+    monkeypatch.setattr(refitting, "parity_on", on_the_last)
+    monkeypatch.setattr(refitting, "right_ones", lambda job, read, wanted: np.ones(len(read), dtype=np.bool_))
+    folder = tmp_path / "s"
+    summary = fit(base, folder, parity_margin=0.2)
+    assert "; the build of what was made loses too many of its right answers: " in refitted(summary)
+    assert "right: 75.0% against 100.0%" in refitted(summary)
+    assert refitted(summary).endswith(": not kept")
+    assert summary.language_model is not None
+    assert "after the last learning" not in summary.language_model.parity
+    assert not (folder / "adapter-refit").exists()
 
 
 def test_a_pass_that_the_memory_does_not_hold_leaves_the_model_before_it(base: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from metier.artefacts.tasks import OutputKind
 from metier.metrics.correctness import is_correct
+from metier.students.base import LabelledTexts
 from metier.students.lm.answers import ReadAnswer
 from metier.students.lm.coding import coder_for
 from metier.students.lm.copying import Copying, copied_in, decide, stored_span
@@ -117,24 +118,9 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
         served = QUANTISATIONS[-1] if asked == "auto" else asked
         return {"served": served, "reason": "there is no tune split to compare builds on", "parity": "not measured"}
     job.progress("Comparing builds", 0, None)
-    ours = kept(
-        _answers_file(place, "training"),
-        lambda: asking.write(TorchWriter(model, n_context=job.n_context), tune.inputs),
-    )
 
     def parity_of(name: str) -> tuple[str, Parity]:
-        theirs = kept(_answers_file(place, name), partial(answers_of, job, asking, name, tune.inputs))
-        check_reading(coder_for(model, asking.form).prompts(tune.inputs), [one.n_input for one in theirs], name)
-        return name, compare_answers(
-            ours,
-            theirs,
-            tune.labels,
-            is_same=lambda given, wanted: is_correct(
-                job.task.kind, asking.reader.conclusion(given), asking.reader.conclusion(wanted)
-            ),
-            margin=job.settings.parity_margin,
-            groups=tune.groups,
-        )
+        return name, parity_on(job, asking, model, name, tune, place, job.settings.parity_margin)
 
     if asked != "auto":
         return _chosen([parity_of(name) for name in _counted(job, [asked])], "asked for")
@@ -148,6 +134,30 @@ def _compare(job: Job, asking: Asking, model: Path, place: Path) -> Facts:
     untried = f"not asked: {told} it to keep to the declared margin"
     facts = _chosen(found, f"{told} a smaller build to keep to the parity margin, so that this one was taken")
     return {**facts, "parity": "; ".join([facts["parity"], *(f"{name}: {untried}" for name in smaller)])}
+
+
+def parity_on(
+    job: Job,
+    asking: Asking,
+    model: Path,
+    build: str,
+    tune: LabelledTexts,
+    place: Path,
+    margin: float,
+    stem: str = _BUILD,
+) -> Parity:
+    """How a build's answers to these tune examples differ from the training-time model's; both are kept in `place`."""
+    ours = kept(
+        _answers_file(place, "training"),
+        lambda: asking.write(TorchWriter(model, n_context=job.n_context), tune.inputs),
+    )
+    theirs = kept(_answers_file(place, build), partial(answers_of, job, asking, build, tune.inputs, stem))
+    check_reading(coder_for(model, asking.form).prompts(tune.inputs), [one.n_input for one in theirs], build)
+
+    def is_same(given: str, wanted: str) -> bool:
+        return is_correct(job.task.kind, asking.reader.conclusion(given), asking.reader.conclusion(wanted))
+
+    return compare_answers(ours, theirs, tune.labels, is_same=is_same, margin=margin, groups=tune.groups)
 
 
 def _counted(job: Job, names: Sequence[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from metier.progress import Progress
 from metier.students.base import LabelledTexts
-from metier.students.lm.building import Built, answers_of, right_ones, write_builds
+from metier.students.lm.building import Built, answers_of, parity_on, right_ones, write_builds
 from metier.students.lm.keeping import kept
 from metier.students.lm.learning import Learnt
 from metier.students.lm.material import prepare
@@ -53,7 +53,8 @@ def refit(job: Job, learnt: Learnt, asking: Asking, built: Built, answered: list
     `answered` what the chosen build answered to the tune split before.
 
     What the model was before stays where there is nothing to learn from, where the pass came to nothing, or where the
-    same build gets fewer of some tune examples right, from which it has now learnt: then something broke.
+    same build gets fewer of some tune examples right, from which it has now learnt, or where it loses more of the refitted
+    model's right answers to them than the parity margin (or one): then something broke.
     """
     before = Refit(learnt.folder, built, None, "")
     read = set(job.last.inputs)
@@ -67,15 +68,21 @@ def refit(job: Job, learnt: Learnt, asking: Asking, built: Built, answered: list
     made = tuned_from(facts, root)
     standing = Standing(learnt.trimmed.folder, (*learnt.adapters, *([] if made.adapter is None else [made.adapter])))
     sizes = write_builds(job, learnt.base, made.folder, standing, _REFIT)
-    again = replace(built, sizes=sizes, stem=_REFIT, parity=f"before the last learning {built.parity}")
-    found = job.phases.once(_CHECK, lambda place: _check(job, asking, again, answered, place))
+    again = replace(built, sizes=sizes, stem=_REFIT)
+    found = job.phases.once(_CHECK, lambda place: _check(job, asking, again, made.folder, answered, place))
     n, right_before, right_after = found["n"], found["before"], found["after"]
     told = f"{n_tune:,} tune examples were learnt from when all was chosen"
+    why = ""
     if right_after < right_before:
-        why = (
-            f"{right_after:,} of {n:,} of the tune split were answered rightly then, {right_before:,} before: not kept"
-        )
-        return replace(before, story=f"{told}; {why}", peak_memory_bytes=made.peak_memory_bytes)
+        why = f"{right_after:,} of {n:,} of the tune split were answered rightly then, {right_before:,} before"
+    elif not found["is_alike"]:
+        why = f"the build of what was made loses too many of its right answers: {found['parity']}"
+    if why:
+        return replace(before, story=f"{told}; {why}: not kept", peak_memory_bytes=made.peak_memory_bytes)
+    parity = (
+        f"{built.parity}; after the last learning {built.served}, on examples that it has learnt: {found['parity']}"
+    )
+    again = replace(again, parity=parity)
     story = " ".join(
         (
             f"{told}, in {made.wall_s / 60:.1f} minutes: {right_after:,} of {n:,} of the tune split are answered rightly "
@@ -108,7 +115,9 @@ def _told(progress: Progress) -> Progress:
     return say
 
 
-def _check(job: Job, asking: Asking, built: Built, answered: list[Generated], place: Path) -> Facts:
+def _check(job: Job, asking: Asking, built: Built, model: Path, answered: list[Generated], place: Path) -> Facts:
+    """How many of some tune examples the build of the refitted `model` gets right, and whether it answers as the model
+    does: both have learnt those examples, so that what differs is the build's doing."""
     places = np.sort(np.random.default_rng(job.seed).permutation(len(job.tune))[:_MOST_CHECKED])
     some = job.tune.take(places)
     job.progress("Looking at what was learnt last", 0, None)
@@ -119,4 +128,7 @@ def _check(job: Job, asking: Asking, built: Built, answered: list[Generated], pl
         name: int(right_ones(job, asking.read(written, some.inputs), wanted).sum())
         for name, written in (("before", before), ("after", after))
     }
-    return {"n": len(some), **right}
+    # Of so few items none may be one too many: one less is the least that can be seen.
+    margin = max(job.settings.parity_margin, 1 / len(some))
+    same = parity_on(job, asking.copying(()), model, built.served, some, place, margin, built.stem)
+    return {"n": len(some), **right, "is_alike": same.holds, "parity": same.sentence}
