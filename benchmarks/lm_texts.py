@@ -8,7 +8,8 @@
 
 Of each a bounded part: 400 examples to learn from and 100 to test. Each is a project in bench-results/projects/lm-texts
 that is run through the command line with the settings of lm_sroie.py: data, import, audit, curate, train, evaluate,
-calibrate. No generalist: nobody's recorded answers, no key.
+calibrate. What writes texts also learns from its own mistakes, where the tune split shows some (preference tuning). No
+generalist: nobody's recorded answers, no key.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from metier.artefacts.specialists import Card
 from metier.artefacts.tasks import OutputKind
 
 PROJECTS = Path(__file__).parent.parent / "bench-results" / "projects"
+# The instructions are dropped unasked: to ask takes a good part of the time of all else.
+_TRAINING = ("--baking", "bake")
 _PART = {"train": 400, "validation": 120, "test": 100}
 _FEW = {"train": 40, "validation": 12, "tune": 6, "calibration": 6, "test": 6}
 
@@ -39,11 +42,12 @@ class Job:
     title: str
     corpus: str
     students: tuple[str, ...] = ("lm",)
+    preference: str = "off"
 
 
 JOBS = {
     "sections": Job("MTS-Dialog, section header (label)", "mts-sections", ("linear", "encoder", "lm")),
-    "notes": Job("MTS-Dialog, section text (text)", "mts-notes"),
+    "notes": Job("MTS-Dialog, section text (text)", "mts-notes", preference="auto"),
     "lener": Job("LeNER-Br, entities (fields)", "lener"),
 }
 
@@ -52,7 +56,11 @@ def stages(job: Job, base: str, quick: bool) -> list[tuple[str, Sequence[str]]]:
     """The stages from the data to the certificate."""
     most = _FEW if quick else _PART
     file = f"{job.corpus}.jsonl"
-    training = (*lm_project.QUICK_TRAINING, "--epochs", "1") if quick else ("--base", base, *lm_project.SHORT_TRAINING)
+    training = (
+        (*lm_project.QUICK_TRAINING, "--epochs", "1")
+        if quick
+        else ("--base", base, *_TRAINING, "--preference", job.preference)
+    )
     students = ("--students", ",".join(job.students))
     return [
         ("data", lm_project.corpus(job.corpus, "all.jsonl")),
@@ -140,6 +148,7 @@ def _remarks(found: Found) -> Iterator[str]:
         f"{model.n_vocabulary:,} after; {tokens(model.prompt_tokens_saved)} prompt tokens saved a call ({model.baking}); "
         f"peak memory while tuning {model.peak_memory_bytes / 2**30:.2f} GiB. Parity: {model.parity}."
     )
+    yield f"- Preference tuning: {model.preference}. Refit: {model.refit or 'none'}"
     policy = found.inputs.policy
     if policy is not None and policy.certificate is not None:
         given = policy.certificate
