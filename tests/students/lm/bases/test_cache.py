@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metier.students.lm.bases.cache import cache_folder, cached, read_base_file
+from metier.students.lm.bases.cache import CONVERSION, cache_folder, cached, read_base_file
 
 
 def _maker(content: bytes, calls: list[Path]) -> Any:
@@ -82,7 +82,7 @@ def test_a_kill_leaves_nothing_that_is_taken_for_a_base(tmp_path: Path) -> None:
     folder = cached(tmp_path, "key", _maker(b"weights", calls))
     assert (folder / "model.safetensors").read_bytes() == b"weights"
     assert len(calls) == 1
-    assert sorted(path.name for path in (tmp_path / "bases").iterdir()) == ["key-v1", "key.lock"]
+    assert sorted(path.name for path in (tmp_path / "bases").iterdir()) == [f"key-v{CONVERSION}", "key.lock"]
 
 
 _SLOW = """

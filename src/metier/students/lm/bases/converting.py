@@ -11,6 +11,7 @@ from typing import Any
 
 from metier.errors import BadInput, MissingExtra
 from metier.progress import Progress
+from metier.students.lm.bases.gguf_config import ROTARY_FACTORS, config_fields
 from metier.students.lm.bases.gguf_files import GgufHead
 from metier.students.lm.bases.gguf_header import write_without_tokenizer
 from metier.students.lm.bases.gguf_tokenizers import tokenizer_json
@@ -61,20 +62,23 @@ def _convert_weights(head: GgufHead, target: Path) -> None:
     gguf = head.header.path
     try:
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import CONFIG_MAPPING, AutoModelForCausalLM
     except ImportError as problem:
         raise MissingExtra("train", "Converting a GGUF file") from problem
     reading: Any = AutoModelForCausalLM
     bare = target / "bare.gguf"
+    fields = config_fields(head)
     # Without it, transformers counts the tokens, which are no longer there.
     size_key = f"{head.architecture}.vocab_size"
     extra = {} if size_key in head.header.values else {size_key: len(head.facts.tokens)}
     write_without_tokenizer(head.header, bare, extra)
+    config = CONFIG_MAPPING[fields.pop("model_type")](**fields)
     with _quiet_transformers():
         try:
             model, told = reading.from_pretrained(
                 str(bare.parent),
                 gguf_file=bare.name,
+                config=config,
                 dtype=torch.bfloat16,
                 trust_remote_code=False,
                 local_files_only=True,
@@ -87,6 +91,7 @@ def _convert_weights(head: GgufHead, target: Path) -> None:
             raise BadInput(
                 f"{gguf} lacks {len(missing)} of the weights of a {head.architecture}: {', '.join(missing[:3])}."
             )
+        _check_all_used(head, model)
         # Saved with its quantisation, the folder would claim to hold GGUF blocks, and could not be read again.
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):
@@ -101,6 +106,21 @@ def _convert_weights(head: GgufHead, target: Path) -> None:
 
 def _is_tied_head(name: str, model: Any) -> bool:
     return name == "lm_head.weight" and bool(model.config.tie_word_embeddings)
+
+
+def _check_all_used(head: GgufHead, model: Any) -> None:
+    """Raise BadInput where the file holds weights that have no place in the model, which transformers leaves out."""
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    architecture = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == head.architecture)
+    names = get_tensor_name_map(architecture, model.config.num_hidden_layers)
+    used = {names.get_name(name, try_suffixes=(".weight", ".bias")) for name in model.state_dict()}
+    left = sorted(set(head.header.tensors) - used - {ROTARY_FACTORS})
+    if left:
+        raise BadInput(
+            f"{head.header.path} holds {len(left)} weights that a {head.architecture} does not have in transformers: "
+            f"{', '.join(left[:3])}. Give the model as safetensors (hf:org/name or a folder), or another base."
+        )
 
 
 @contextmanager

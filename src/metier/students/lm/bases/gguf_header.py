@@ -11,11 +11,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from metier.errors import BadInput
 
@@ -24,6 +26,7 @@ _VERSIONS = (2, 3)
 # Value types by number: struct's letter and numpy's name; 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY, _UINT32 = 8, 9, 4
+_F32 = 0  # the type of a tensor
 _DEFAULT_ALIGNMENT = 32
 _LIMIT = 1 << 31  # no header has as many keys, tensors or tokens: a larger number is damage, not a loop to run
 _BLOCK_BYTES = 1 << 24
@@ -31,13 +34,14 @@ _BLOCK_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Header:
-    """`values` by key; `spans` of each key with its value in the file's bytes; where tensor entries and data begin."""
+    """`values` by key; `spans` of each key with its value in the file's bytes; `tensors` by name: shape, type and offset in
+    the data; where tensor entries and data begin."""
 
     path: Path
     version: int
-    n_tensors: int
     values: Mapping[str, Any]
     spans: Mapping[str, tuple[int, int]]
+    tensors: Mapping[str, tuple[tuple[int, ...], int, int]]
     infos: tuple[int, int]
     data_start: int
 
@@ -62,7 +66,7 @@ def write_without_tokenizer(header: Header, target: Path, extra: Mapping[str, in
     """Copy the file but for its keys tokenizer.*, with `extra` unsigned numbers put in; offsets of tensors stay valid."""
     kept = [span for key, span in header.spans.items() if not key.startswith("tokenizer.")]
     with header.path.open("rb") as source, target.open("wb") as out:
-        out.write(_MAGIC + struct.pack("<IQQ", header.version, header.n_tensors, len(kept) + len(extra)))
+        out.write(_MAGIC + struct.pack("<IQQ", header.version, len(header.tensors), len(kept) + len(extra)))
         for begin, end in (*kept, header.infos):
             if (begin, end) == header.infos:
                 for key, value in extra.items():
@@ -73,6 +77,18 @@ def write_without_tokenizer(header: Header, target: Path, extra: Mapping[str, in
         out.write(b"\0" * (-out.tell() % _alignment(header.values)))
         source.seek(header.data_start)
         _copy(source, out)
+
+
+def read_floats(header: Header, name: str) -> npt.NDArray[np.float32]:
+    """A small tensor (n,) of 32-bit floats. Raises BadInput for one of another type, or that lies beyond the file's end."""
+    shape, kind, offset = header.tensors[name]
+    n = prod(shape)
+    with header.path.open("rb") as file:
+        file.seek(header.data_start + offset)
+        data = file.read(4 * n)
+    if kind != _F32 or len(data) != 4 * n:
+        raise BadInput(f"{header.path} is damaged: its tensor {name} cannot be read.")
+    return np.frombuffer(data, dtype="<f4").astype(np.float32)
 
 
 def _copy(source: BinaryIO, out: BinaryIO) -> None:
@@ -94,12 +110,15 @@ def _parse(path: Path, data: mmap) -> Header:
         values[key], at = _value(data, at + 4, kind)
         spans[key] = (begin, at)
     begin = at
+    tensors = {}
     for _ in range(n_tensors):
-        _, at = _string(data, at)
+        name, at = _string(data, at)
         (n_dimensions,) = struct.unpack_from("<I", data, at)
+        *shape, kind, offset = struct.unpack_from(f"<{n_dimensions}QIQ", data, at + 4)
+        tensors[name] = (tuple(shape), kind, offset)
         at += 4 + 8 * n_dimensions + 4 + 8
     start = at + -at % _alignment(values)
-    return Header(path, version, n_tensors, values, spans, (begin, at), start)
+    return Header(path, version, values, spans, tensors, (begin, at), start)
 
 
 def _string(data: mmap, at: int) -> tuple[str, int]:
