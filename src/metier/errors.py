@@ -72,11 +72,12 @@ class MissingPackage(MetierError):
 
 
 class LicenceNotAccepted(MetierError):
-    """A base model's licence has conditions that nobody has accepted yet; the message gives them and says how to."""
+    """The licence of a base model or a teacher has conditions that nobody has accepted yet; the message gives them and says
+    how to."""
 
-    def __init__(self, source: str, licence: str, conditions: str) -> None:
+    def __init__(self, source: str, licence: str, conditions: str, role: str = "base model") -> None:
         super().__init__(
-            f"the base model '{source}' comes under a licence with conditions ('{licence}'). {conditions} Read them; "
+            f"the {role} '{source}' comes under a licence with conditions ('{licence}'). {conditions} Read them; "
             f'if you agree, set accepted_licences = ["{licence}"] under [lm] in metier.toml, or give '
             f"--accept-licence {licence}. It is asked once."
         )

@@ -38,7 +38,8 @@ class LearningCurve:
 class LanguageModel:
     """What only a tuned language model has to say of itself.
 
-    `base_sha256` is that of the weights it started from, `conditions` the terms of their licence in a sentence, with an
+    `base_sha256` is that of the weights it started from, `base_revision` their commit on the hub ("" for those from
+    elsewhere, and where an older version did not keep it), `conditions` the terms of their licence in a sentence, with an
     address. Vocabulary sizes in tokens and parameters in numbers, before and after trimming; `vocabulary` is "trim" or
     "keep" with the reason. `prompt_tokens_saved` a call, mean over the tune split: the instructions that the specialist
     does not need to read (0 where they stay), `baking` says how that was decided. `builds` are the exported forms and their
@@ -65,6 +66,7 @@ class LanguageModel:
     parity: str
     preference: str = ""
     refit: str = ""
+    base_revision: str = ""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,16 @@ def specialists(at: Session, dataset: Manifest) -> dict[str, Stored]:
     return trained
 
 
+def commit_before(at: Session, source: str) -> str:
+    """The commit of the hub from which the project's newest specialist of the base `source` started; "" where none is
+    known."""
+    for manifest in at.store.manifests("specialist"):
+        if manifest.settings.get("student") == "lm" and manifest.settings.get("options", {}).get("base") == source:
+            model = cast(Specialist, at.store.load(manifest, verify=False)).card.language_model
+            return model.base_revision if model else ""
+    return ""
+
+
 def best_student(at: Session, dataset: Manifest) -> str:
     """The champion of the newest evaluation; where none was proven, the specialist with the highest accuracy."""
     evaluation = cast(Evaluation, require(at, "evaluation", "evaluate", dataset).artefact)

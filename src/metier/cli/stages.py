@@ -19,10 +19,11 @@ from metier.artefacts.tasks import Audit
 from metier.audit import AuditSettings, audit
 from metier.calibrate import CalibrateSettings, calibrate
 from metier.cli.inputs import read_inputs
-from metier.cli.licences import show_licence
+from metier.cli.licences import show_licences, show_move
 from metier.cli.lookup import (
     audited_task,
     best_student,
+    commit_before,
     find_task,
     latest_dataset,
     latest_of,
@@ -86,8 +87,8 @@ def curate_stage(at: Session, task: str, given: Given, ood_file: Path | None = N
 def ladder_stage(at: Session, task: str, given: Given, lm: Given) -> Ladder:
     """The students to train on a task's newest dataset; `given` overrides [train], `lm` [lm].
 
-    Students that cannot learn its kind of output are left out, unless `given` names them. The licence of a language
-    model's base is looked at before anything is trained: a run must not stop for it after minutes of work.
+    Students that cannot learn its kind of output are left out, unless `given` names them. The licences of a language
+    model's base and teacher are looked at before anything is trained: a run must not stop for them after minutes of work.
     """
     dataset = latest_dataset(at, task).dataset
     settings = cast(TrainSettings, at.project.settings("train", dataset.task_name, **given))
@@ -96,7 +97,8 @@ def ladder_stage(at: Session, task: str, given: Given, lm: Given) -> Ladder:
     if "lm" in chosen.students:
         _, recipe, language_model = _training(at, task, "lm", given, lm)
         if at.store.find(recipe) is None:
-            show_licence(language_model)
+            show_move(language_model.base, commit_before(at, language_model.base))
+            show_licences(language_model)
     return chosen
 
 

@@ -92,6 +92,7 @@ def _described(card: Card, model: LanguageModel) -> dict[str, str]:
     return {
         "base model": card.base_model or "–",
         "weights it started from (SHA-256)": model.base_sha256 or "–",
+        "their commit on the hub": model.base_revision or "–",
         "licence and its conditions": " — ".join(part for part in (card.licence, model.conditions) if part) or "–",
         "vocabulary": f"{_shrunk(model.n_vocabulary_base, model.n_vocabulary, 'tokens')}; {model.vocabulary}",
         "parameters": _shrunk(model.n_parameters_base, model.n_parameters, ""),

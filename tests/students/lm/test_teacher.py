@@ -243,7 +243,7 @@ def test_the_licence_of_a_teacher_is_asked_for_first(models: tuple[str, str], tm
     settings = LmSettings(base=models[0], teacher=str(bound))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("METIER_CACHE", str(tmp_path / "cache"))
-        with pytest.raises(LicenceNotAccepted, match=r"--accept-licence llama3\.2"):
+        with pytest.raises(LicenceNotAccepted, match=r"the teacher '.*bound' comes .* --accept-licence llama3\.2"):
             find_models(settings, texts(4), silent)
         assert not (tmp_path / "cache").exists()
         agreed = settings.model_copy(update={"accepted_licences": ("llama3.2",)})
@@ -260,7 +260,7 @@ def test_options_are_checked_and_shape_nothing_without_a_teacher(models: tuple[s
     taught = LmSettings(teacher=models[1], teacher_weight=0.2)
     assert taught.shaping().items() >= {"teacher": models[1], "teacher_weight": 0.2}.items()
     assert LmSettings.of_options(taught.options()) == taught
-    with pytest.raises(BadInput, match="no base model 'nowhere'"):
+    with pytest.raises(BadInput, match="no language model 'nowhere'"):
         find_models(LmSettings(base=models[0], teacher="nowhere"), texts(1), silent)
 
 

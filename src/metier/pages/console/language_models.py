@@ -26,7 +26,8 @@ def language_model_table(card: Card) -> RenderableType | None:
 
 
 def _facts(card: Card, model: LanguageModel) -> Iterator[tuple[str, str]]:
-    yield "base model", f"{card.base_model} (sha256 {model.base_sha256[:12]}…)"
+    commit = f"commit {model.base_revision}, " if model.base_revision else ""
+    yield "base model", f"{card.base_model} ({commit}sha256 {model.base_sha256[:12]}…)"
     yield "licence", f"{card.licence}. {model.conditions}"
     yield "vocabulary", _vocabulary(model)
     yield "prompt", _prompt(model)

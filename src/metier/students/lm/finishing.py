@@ -211,6 +211,7 @@ def _summary(
             parity=built.parity,
             preference=learnt.preference,
             refit=last.story,
+            base_revision=learnt.base.revision,
         ),
         view=use_of_task(job.task),
     )
@@ -239,6 +240,7 @@ def _write_card(folder: Path, job: Job, learnt: Learnt, last: Refit, summary: Fi
             prompt=learnt.asking.form.write("{input}"),
             schema=json.dumps(schema, indent=2, ensure_ascii=False) if schema else "",
             notes=(
+                *((f"Base model: commit {model.base_revision} of the hub.",) if model.base_revision else ()),
                 f"Vocabulary: {model.vocabulary}",
                 f"Preference tuning: {model.preference}",
                 *((f"Refit: {model.refit}",) if model.refit else ()),

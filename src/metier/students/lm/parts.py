@@ -21,7 +21,7 @@ class Base:
     """A pretrained model in Hugging Face layout: config.json, tokenizer.json, model.safetensors (bfloat16 or float32).
 
     `name` is what the world calls it, `source` what the user wrote, `sha256` that of the weights as they were found,
-    `conditions` the licence's terms in a sentence with an address.
+    `conditions` the licence's terms in a sentence with an address. `revision` is the commit of one from the hub, else "".
     """
 
     name: str
@@ -30,6 +30,12 @@ class Base:
     conditions: str
     sha256: str
     folder: Path
+    revision: str = ""
+
+    @property
+    def named(self) -> str:
+        """Its name, with the commit where there is one."""
+        return f"{self.name} (commit {self.revision})" if self.revision else self.name
 
 
 @dataclass(frozen=True)

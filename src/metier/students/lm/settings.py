@@ -23,8 +23,8 @@ class LmSettings(BaseModel):
 
     base: str = Field(
         "gemma3-270m",
-        description="Language model to start from: gemma3-270m or smollm2 (packages), hf:organisation/name, a local "
-        "folder, or a GGUF file.",
+        description="Language model to start from: gemma3-270m or smollm2 (packages), hf:organisation/name or "
+        "hf:organisation/name@revision, a local folder, or a GGUF file.",
     )
     accepted_licences: tuple[str, ...] = Field(
         (),
@@ -113,6 +113,10 @@ class LmSettings(BaseModel):
         "auto",
         description="Ask for a second sample of every answer, at twice the price, where that ranks mistakes better.",
     )
+
+    def models(self) -> tuple[tuple[str, str], ...]:
+        """The language models that a training reads, each with what it is: the base model, and a teacher if any."""
+        return (("base model", self.base), *((("teacher", self.teacher),) if self.teacher else ()))
 
     def passes(self, is_varied: bool) -> int:
         """How often the training examples are read, or variants in their place after the first."""

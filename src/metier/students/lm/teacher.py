@@ -53,8 +53,8 @@ def find_models(settings: LmSettings, train: LabelledTexts, progress: Progress) 
 
     accepted = settings.accepted_licences
     if settings.teacher:
-        for source in (settings.base, settings.teacher):
-            require_acceptance(licence_of(source), source, accepted, cache_folder())
+        for role, source in settings.models():
+            require_acceptance(licence_of(source), source, accepted, cache_folder(), role)
     base = find_base(settings.base, accepted=accepted, progress=progress)
     if not settings.teacher:
         return base, None
@@ -81,7 +81,7 @@ def ask_teacher(job: Job, trimmed: Trimmed, material: Material) -> Taught:
         return Taught()
     facts = job.phases.once(_PHASE, lambda place: _ask(job, teacher, trimmed, material, place))
     soft = _read_labels(job.phases.folder / _PHASE / _LABELS_FILE, job.settings.teacher_weight)
-    licence = f"the teacher {teacher.name} comes under {teacher.licence}, which may hold for what it taught, too"
+    licence = f"the teacher {teacher.named} comes under {teacher.licence}, which may hold for what it taught, too"
     return Taught(soft, (*facts["notes"], f"{licence}: {teacher.conditions}"))
 
 

@@ -1,4 +1,4 @@
-"""Folders, files and packages as bases; the hub is away in tests."""
+"""Folders, files and packages as bases."""
 
 from __future__ import annotations
 
@@ -107,15 +107,6 @@ def test_what_gguf_says_is_derived_from_tokenizer_json(tiny_model: MakeModel, ki
     if stated.scores is not None and derived.scores is not None:
         merged = [place for place, score in enumerate(stated.scores) if score < 0]
         assert sorted(merged, key=lambda place: -derived.scores[place]) == merged
-
-
-def test_a_hub_that_is_away_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(BadInput, match="'hf:org/none' cannot be had from the hub, nor from its cache"):
-        find_base("hf:org/none", cache=tmp_path)
 
 
 def test_a_missing_package_gives_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

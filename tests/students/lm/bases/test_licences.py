@@ -63,7 +63,9 @@ def test_the_licence_is_read_from_the_cards_front_matter(card: str, expected: st
 
 
 def test_a_source_that_does_not_exist_names_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"gemma3-270m, smollm2, 'hf:org/name', a folder .* \.gguf"):
+    with pytest.raises(
+        BadInput, match=r"gemma3-270m, smollm2, 'hf:org/name', 'hf:org/name@revision', a folder .* \.gguf"
+    ):
         licence_of(str(tmp_path / "nothing"))
     (tmp_path / "model.bin").write_bytes(b"x")
     with pytest.raises(BadInput, match=r"no \.gguf"):

@@ -1,8 +1,9 @@
-"""From what the user wrote (`gemma3-270m`, `hf:org/name`, a folder, a .gguf file) to a base in one layout."""
+"""From what the user wrote (`gemma3-270m`, `hf:org/name@revision`, a folder, a .gguf file) to a base in one layout."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,16 @@ def find_base(
     cannot be tuned. A kill leaves nothing half made, and processes that want the same base wait for one another.
     """
     cache = cache or cache_folder()
+    if source.startswith(HUB_PREFIX):
+        return _hub(source, cache, accepted, progress)
     licence = licence_of(source)
     require_acceptance(licence, source, accepted, cache)
     if source in PACKAGED:
         return _packaged(source, licence, cache, progress)
-    if source.startswith(HUB_PREFIX):
-        name = source.removeprefix(HUB_PREFIX)
-        return _folder(source, name, fetch(name, _WANTED), licence, cache, progress)
     path = Path(source).expanduser()
     if path.is_dir():
+        if is_whole(path):
+            return _base(path, source, licence)
         return _folder(source, path.resolve().name, path, licence, cache, progress)
     return _gguf(source, path, licence, cache, progress)
 
@@ -56,25 +58,65 @@ def licence_of(source: str) -> Licence:
     if source in PACKAGED:
         return known_licence(PACKAGED[source].licence, source)
     if source.startswith(HUB_PREFIX):
-        return known_licence(card_licence(fetch(source.removeprefix(HUB_PREFIX), _CARD) / "README.md"), source)
+        return _licence_in(_card_folder(source), source)
     path = Path(source).expanduser()
     if path.is_dir():
         stated = card_licence(path / "README.md") or read_base_file(path).get("licence")
         return known_licence(stated, source)
     if path.is_file():
         if path.suffix != ".gguf":
-            raise BadInput(f"the base model '{source}' is a file, but no .gguf; other single files can run code.")
+            raise BadInput(f"the language model '{source}' is a file, but no .gguf; other single files can run code.")
         stat = path.stat()
         return known_licence(_gguf_licence(path, stat.st_size, stat.st_mtime_ns), source)
     raise BadInput(
-        f"there is no base model '{source}': give {', '.join(PACKAGED)}, 'hf:org/name', a folder in Hugging Face layout, "
-        "or a .gguf file."
+        f"there is no language model '{source}': give {', '.join(PACKAGED)}, 'hf:org/name', 'hf:org/name@revision', "
+        "a folder in Hugging Face layout, or a .gguf file."
     )
+
+
+def revision_of(source: str) -> str:
+    """The commit (40 hexadecimal digits) that a base on the hub is taken from now, or offline the one in the hub's cache;
+    "" for a base from elsewhere. Raises BadInput where it cannot be had."""
+    return _card_folder(source).name if source.startswith(HUB_PREFIX) else ""
+
+
+def hub_name(source: str) -> tuple[str, str | None]:
+    """Name and revision in `hf:org/name@revision`; None where none is asked for. Raises BadInput for an empty one."""
+    name, at, revision = source.removeprefix(HUB_PREFIX).partition("@")
+    if at and not revision:
+        raise BadInput(
+            f"'{source}' names no revision after the @: give a commit, a tag or a branch, or leave out the @."
+        )
+    return name, revision or None
 
 
 @lru_cache(maxsize=16)
 def _gguf_licence(path: Path, _size: int, _mtime_ns: int) -> str | None:
     return read_licence(path)
+
+
+def _card_folder(source: str) -> Path:
+    name, revision = hub_name(source)
+    return fetch(name, _CARD, revision)
+
+
+def _licence_in(folder: Path, source: str) -> Licence:
+    return known_licence(card_licence(folder / "README.md"), source)
+
+
+def _hub(source: str, cache: Path, accepted: Collection[str], progress: Progress) -> Base:
+    card = _card_folder(source)
+    licence = _licence_in(card, source)
+    require_acceptance(licence, source, accepted, cache)
+    name, _ = hub_name(source)
+    # The commit whose licence was looked at, wherever the branch has gone meanwhile.
+    folder = fetch(name, _WANTED, card.name)
+    if not any(folder.glob("*.safetensors")):
+        raise BadInput(
+            f"'{source}' holds no *.safetensors at commit {folder.name}; weights in other forms (*.bin, *.pt) can run code "
+            "and are never fetched. Take a revision or another model that has them."
+        )
+    return _folder(source, name, folder, licence, cache, progress, folder.name)
 
 
 def _packaged(source: str, licence: Licence, cache: Path, progress: Progress) -> Base:
@@ -101,18 +143,19 @@ def _gguf(source: str, path: Path, licence: Licence, cache: Path, progress: Prog
     return _base(cached(cache, sha256[:_KEY_LENGTH], make), source, licence)
 
 
-def _folder(source: str, name: str, folder: Path, licence: Licence, cache: Path, progress: Progress) -> Base:
-    if is_whole(folder):
-        return _base(folder, source, licence)
+def _folder(
+    source: str, name: str, folder: Path, licence: Licence, cache: Path, progress: Progress, revision: str = ""
+) -> Base:
     check_folder(folder)
     sha256 = weights_digest(folder, progress)
 
     def make(target: Path) -> dict[str, Any]:
         bring_in(folder, target)
-        return _fields(name, source, licence, sha256)
+        return {**_fields(name, source, licence, sha256), "revision": revision}
 
     key = f"{sha256[:_KEY_LENGTH]}-{layout_digest(folder)[:8]}"
-    return _base(cached(cache, key, make), source, licence)
+    # Two commits, or a copy on the disk, may be the same model: what was asked for counts, not who asked for it first.
+    return replace(_base(cached(cache, key, make), source, licence), revision=revision)
 
 
 def _fields(name: str, source: str, licence: Licence, sha256: str) -> dict[str, Any]:
@@ -121,4 +164,5 @@ def _fields(name: str, source: str, licence: Licence, sha256: str) -> dict[str, 
 
 def _base(folder: Path, source: str, licence: Licence) -> Base:
     fields = read_base_file(folder)
-    return Base(fields["name"], source, licence.name, licence.conditions, fields["sha256"], folder)
+    revision = str(fields.get("revision", ""))
+    return Base(fields["name"], source, licence.name, licence.conditions, fields["sha256"], folder, revision)

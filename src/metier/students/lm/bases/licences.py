@@ -80,10 +80,13 @@ def card_licence(card: Path) -> str | None:
     return fields.get("license_name", stated) if stated == "other" else stated
 
 
-def require_acceptance(licence: Licence, source: str, accepted: Collection[str], cache: Path) -> None:
+def require_acceptance(
+    licence: Licence, source: str, accepted: Collection[str], cache: Path, role: str = "base model"
+) -> None:
     """Returns where the licence asks for nothing, is in `accepted`, or was accepted before; remembers it in `cache`.
 
-    An unknown licence is remembered for its source alone. Raises LicenceNotAccepted, which says how to accept.
+    An unknown licence is remembered for its source alone. Raises LicenceNotAccepted, which calls the source a `role` and
+    says how to accept.
     """
     if not licence.needs_acceptance:
         return
@@ -94,7 +97,7 @@ def require_acceptance(licence: Licence, source: str, accepted: Collection[str],
             _remember(cache, [*remembered, key])
         return
     if key not in remembered:
-        raise LicenceNotAccepted(source, licence.name, licence.conditions)
+        raise LicenceNotAccepted(source, licence.name, licence.conditions, role)
 
 
 def _remembered(cache: Path) -> list[str]:
