@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.students.lm.test_student import FIELDS, SCHEMA, base, cache, fit
+from tests.students.lm.test_student import FIELDS, SCHEMA, base, cache, fit, records
 
 from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput, ExportFailed
+from metier.progress import silent
 from metier.students import TaskSpec
-from metier.students.lm.rehearsing import check_reading
+from metier.students.lm.bases import find_base
+from metier.students.lm.phases import open_phases
+from metier.students.lm.predictor import asking_of
+from metier.students.lm.prompts import baked_form, full_form
+from metier.students.lm.rehearsing import check_reading, rehearse
+from metier.students.lm.settings import LmSettings
+from metier.students.lm.training import Job, cut_vocabulary
 from metier.students.lm.vocabulary.facts import FACTS_FILE
 
 __all__ = ["base", "cache"]
+MakeModel = Callable[[str], Path]
 
 
 def copied(base: str, target: Path, **config: Any) -> Path:
@@ -39,13 +48,75 @@ def test_an_architecture_that_cannot_be_served_is_not_tuned(base: str, tmp_path:
     assert "'mistral' cannot be written as GGUF; supported: gemma3_text, llama" in refused(other, tmp_path / "s")
 
 
-def test_a_tokenizer_that_llama_cpp_does_not_have_is_not_tuned(base: str, tmp_path: Path) -> None:
-    other = copied(base, tmp_path / "base")
+def rewritten(base: str, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The base with another tokenizer.json, as a model that never was GGUF."""
+    other = copied(base, target)
     (other / FACTS_FILE).unlink()
     fields = json.loads((other / "tokenizer.json").read_text())
-    fields["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Whitespace"}, fields["pre_tokenizer"]]}
+    change(fields)
     (other / "tokenizer.json").write_text(json.dumps(fields))
-    assert "tokenizer_gguf.json is missing" in refused(other, tmp_path / "s")
+    return other
+
+
+def split_otherwise(fields: dict[str, Any]) -> None:
+    fields["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Whitespace"}, fields["pre_tokenizer"]]}
+
+
+def unigram(fields: dict[str, Any]) -> None:
+    vocabulary = sorted(fields["model"]["vocab"].items(), key=lambda item: item[1])
+    fields["model"] = {"type": "Unigram", "unk_id": 0, "vocab": [[token, -float(id)] for token, id in vocabulary]}
+
+
+def word_piece(fields: dict[str, Any]) -> None:
+    fields["model"] = {
+        "type": "WordPiece",
+        "unk_token": "<|endoftext|>",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+        "vocab": fields["model"]["vocab"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "kept"),
+    [
+        (
+            split_otherwise,
+            "splits text before merging in another way than those that are known here: gpt-2, smollm",
+            "",
+        ),
+        (unigram, "is of the kind Unigram, no byte-pair encoding", "kept whole: its tokenizer is of the kind Unigram"),
+        (word_piece, "is of the kind WordPiece, no byte-pair", "kept whole: its tokenizer is of the kind WordPiece"),
+    ],
+)
+def test_a_tokenizer_that_llama_cpp_is_not_given_is_said_to_be_why(
+    base: str, tmp_path: Path, change: Callable[[dict[str, Any]], None], why: str, kept: str
+) -> None:
+    said = refused(rewritten(base, tmp_path / "base", change), tmp_path / "s")
+    assert f"the base cannot be served: its tokenizer {why}" in said
+    assert "Bases that work have a SentencePiece byte-pair encoding" in said
+    assert kept in said.partition("Vocabulary: ")[2]
+    assert FACTS_FILE not in said
+
+
+def test_a_vocabulary_that_cannot_be_cut_may_still_be_served(tiny_model: MakeModel, tmp_path: Path) -> None:
+    """SentencePiece's, without one of the bytes: 0xFF stands in no text."""
+
+    def byte_away(fields: dict[str, Any]) -> None:
+        vocabulary = fields["model"]["vocab"]
+        vocabulary["<nothing>"] = vocabulary.pop("<0xFF>")
+
+    other = rewritten(str(tiny_model("gemma3_text")), tmp_path / "base", byte_away)
+    (other / "README.md").write_text("---\nlicense: mit\n---\n")
+    settings = LmSettings(base=str(other), max_output_tokens=48)
+    phases = open_phases(tmp_path / "work", "recipe")
+    job = Job(records(24, 0), records(8, 1), FIELDS, (), settings, 0, phases, silent, 256)
+    found = find_base(str(other), cache=tmp_path / "cache")
+    forms = full_form(FIELDS, found.folder), baked_form(FIELDS, found.folder)
+    trimmed = cut_vocabulary(job, found, forms)
+    assert trimmed.reason.startswith("the vocabulary was kept whole: its vocabulary lacks 1 of the 256 byte tokens")
+    rehearse(job, trimmed, asking_of(FIELDS, (), forms[0], 48).constraint, forms)
+    assert (tmp_path / "work" / "rehearsal.json").is_file()
 
 
 @pytest.mark.parametrize("preference", ["auto", "off"])

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metier.errors import ExportFailed
+from metier.students.lm.bases.derived import why_not_served
+from metier.students.lm.bases.gguf_tokenizers import PRE_TOKENIZERS
 from metier.students.lm.coding import coder_for
 from metier.students.lm.engine import LlamaEngine
 from metier.students.lm.exporting import write_gguf
 from metier.students.lm.parts import Constraint, PromptForm, Trimmed
 from metier.students.lm.phases import Facts
 from metier.students.lm.training import Job
+from metier.students.lm.vocabulary import read_facts
 
 _BUILD = "q8_0"
 _MOST_READ = 64
@@ -25,6 +28,7 @@ def rehearse(job: Job, trimmed: Trimmed, constraint: Constraint, forms: Sequence
     Raises ExportFailed for an architecture or a tokenizer that llama.cpp does not take, or reads in other tokens; BadInput
     where answers cannot be held to the schema, or labels cannot be told apart.
     """
+    _check_tokenizer(trimmed)
     texts = (job.tune.inputs or job.train.inputs)[:_MOST_READ]
 
     def make(place: Path) -> Facts:
@@ -42,6 +46,17 @@ def rehearse(job: Job, trimmed: Trimmed, constraint: Constraint, forms: Sequence
         return {}
 
     job.phases.once("rehearsal", make)
+
+
+def _check_tokenizer(trimmed: Trimmed) -> None:
+    if read_facts(trimmed.folder) is not None:
+        return
+    why = why_not_served(trimmed.folder) or "is described by nothing that llama.cpp reads"
+    raise ExportFailed(
+        f"the base cannot be served: its tokenizer {why}. Bases that work have a SentencePiece byte-pair encoding with "
+        f"bytes to fall back on (Gemma, Llama 2), or a byte-level one that splits text as {', '.join(PRE_TOKENIZERS)} do. "
+        f"Vocabulary: {trimmed.reason}"
+    )
 
 
 def check_reading(learnt: Sequence[Sequence[int]], lengths: Sequence[int], build: str) -> None:

@@ -142,7 +142,7 @@ def test_folders_that_are_incomplete_are_refused(tiny_model: MakeModel, tmp_path
     with pytest.raises(BadInput, match="q3_x"):
         write_gguf(folder, tmp_path / "m.gguf", "q3_x")
     shutil.copytree(folder, tmp_path / "a", ignore=shutil.ignore_patterns("tokenizer_gguf.json"))
-    with pytest.raises(ExportFailed, match=r"tokenizer_gguf\.json is missing"):
+    with pytest.raises(ExportFailed, match=r"tokenizer_gguf\.json"):
         write_gguf(tmp_path / "a", tmp_path / "m.gguf", "f16")
     shutil.copytree(folder, tmp_path / "b", ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(ExportFailed, match=r"no \*\.safetensors"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,14 @@ _ROLES = {
 
 
 def derive_facts(folder: Path) -> TokenizerFacts | None:
-    """The facts of a folder's tokenizer, None where llama.cpp has none of its kind, or its kind is not known here."""
-    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    model = tokenizer["model"]
-    if model.get("type") != "BPE":
+    """The facts of a folder's tokenizer, None where `why_not_served` says why there are none."""
+    tokenizer = _tokenizer(folder)
+    if _problem(tokenizer) is not None:
         return None
+    model = tokenizer["model"]
     is_sentencepiece = bool(model.get("byte_fallback"))
     pre = "default" if is_sentencepiece else _pre_name(tokenizer.get("pre_tokenizer"))
-    if pre is None:
-        return None
+    assert pre is not None
     settings = _read(folder / "tokenizer_config.json")
     tokens = _tokens(tokenizer, int(_read(folder / "config.json").get("vocab_size") or 0))
     added = {entry["content"]: entry for entry in tokenizer.get("added_tokens") or ()}
@@ -50,6 +50,29 @@ def derive_facts(folder: Path) -> TokenizerFacts | None:
         },
         chat_template=_chat_template(folder, settings),
     )
+
+
+def why_not_served(folder: Path) -> str | None:
+    """Why llama.cpp cannot be given a folder's tokenizer, in words that go on after "its tokenizer"; None where it can."""
+    return _problem(_tokenizer(folder))
+
+
+def _problem(tokenizer: Mapping[str, Any]) -> str | None:
+    model = tokenizer["model"]
+    if model.get("type") != "BPE":
+        return f"is of the kind {model.get('type')}, no byte-pair encoding"
+    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        return "spells tokens with a prefix or suffix for parts of words, which llama.cpp does not"
+    if model.get("dropout"):
+        return "segments at random (dropout), which llama.cpp does not"
+    if not model.get("byte_fallback") and _pre_name(tokenizer.get("pre_tokenizer")) is None:
+        return f"splits text before merging in another way than those that are known here: {', '.join(PRE_TOKENIZERS)}"
+    return None
+
+
+def _tokenizer(folder: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    return fields
 
 
 def _tokens(tokenizer: dict[str, Any], n_rows: int) -> list[str]:

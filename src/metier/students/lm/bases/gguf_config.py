@@ -95,8 +95,8 @@ class _Values:
 
     def refused(self, what: str) -> BadInput:
         return BadInput(
-            f"{self._head.header.path} ({self._head.architecture}) {what}, which cannot be converted. Give the model as "
-            "safetensors (hf:org/name or a folder), or another base."
+            f"{self._head.header.path} ({self._head.architecture}) {what}, which cannot be tuned and served here. "
+            "Take another base."
         )
 
 

@@ -103,7 +103,7 @@ def _byte_level(facts: TokenizerFacts, source: str) -> dict[str, Any]:
     if facts.pre not in PRE_TOKENIZERS:
         raise BadInput(
             f"{source} splits text before merging in the way '{facts.pre}', which is not known here; those that are: "
-            f"{', '.join(PRE_TOKENIZERS)}. Give the model as safetensors (hf:org/name or a folder) instead."
+            f"{', '.join(PRE_TOKENIZERS)}. Take another base."
         )
     merges = [merge.split(" ", 1) for merge in facts.merges or ()]
     return {

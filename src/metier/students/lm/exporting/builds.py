@@ -47,8 +47,9 @@ def write_gguf(folder: Path, target: Path, quantisation: str, *, about: About | 
     facts = read_facts(folder)
     if facts is None:
         raise ExportFailed(
-            f"{folder} does not say what llama.cpp must know of its tokenizer: tokenizer_gguf.json is missing. Take a base "
-            "with a SentencePiece BPE or byte-level BPE tokenizer that llama.cpp has, or one that comes as GGUF"
+            f"{folder} does not say what llama.cpp must know of its tokenizer (tokenizer_gguf.json): it is of a kind that "
+            "cannot be served, or the folder was not brought in as a base. Take a base with a SentencePiece or byte-level "
+            "byte-pair encoding that llama.cpp has"
         )
     with written(target) as part:
         writer = gguf.GGUFWriter(part, shape.architecture)
