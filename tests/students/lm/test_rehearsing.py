@@ -99,6 +99,18 @@ def test_a_tokenizer_that_llama_cpp_is_not_given_is_said_to_be_why(
     assert FACTS_FILE not in said
 
 
+def test_a_vocabulary_without_a_byte_of_text_is_not_tuned(tiny_model: MakeModel, tmp_path: Path) -> None:
+    """llama.cpp refuses every input that holds such a byte (here of 東) where no longer token stands for the character."""
+
+    def byte_away(fields: dict[str, Any]) -> None:
+        vocabulary = fields["model"]["vocab"]
+        vocabulary["<nothing>"] = vocabulary.pop("<0xE6>")
+
+    other = rewritten(str(tiny_model("gemma3_text")), tmp_path / "base", byte_away)
+    (other / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert "its tokenizer lacks 1 of the bytes of text (<0xE6>)" in refused(other, tmp_path / "s")
+
+
 def test_a_vocabulary_that_cannot_be_cut_may_still_be_served(tiny_model: MakeModel, tmp_path: Path) -> None:
     """SentencePiece's, without one of the bytes: 0xFF stands in no text."""
 

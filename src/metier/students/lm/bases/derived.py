@@ -12,6 +12,8 @@ from metier.students.lm.bases.gguf_tokenizers import BLANK, PRE_TOKENIZERS
 from metier.students.lm.vocabulary.facts import BYTE_LEVEL, SENTENCEPIECE, TokenizerFacts, TokenType
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+# The bytes that UTF-8 can hold: it never uses 0xC0, 0xC1 and those from 0xF5 on (RFC 3629, section 4).
+_BYTES_OF_TEXT = [*range(0xC0), *range(0xC2, 0xF5)]
 _ROLES = {
     "bos_token": "bos_token_id",
     "eos_token": "eos_token_id",
@@ -65,7 +67,14 @@ def _problem(tokenizer: Mapping[str, Any]) -> str | None:
         return "spells tokens with a prefix or suffix for parts of words, which llama.cpp does not"
     if model.get("dropout"):
         return "segments at random (dropout), which llama.cpp does not"
-    if not model.get("byte_fallback") and _pre_name(tokenizer.get("pre_tokenizer")) is None:
+    if model.get("byte_fallback"):
+        missing = [name for byte in _BYTES_OF_TEXT if (name := f"<0x{byte:02X}>") not in model["vocab"]]
+        return (
+            f"lacks {len(missing)} of the bytes of text ({missing[0]}), without which llama.cpp reads none"
+            if missing
+            else None
+        )
+    if _pre_name(tokenizer.get("pre_tokenizer")) is None:
         return f"splits text before merging in another way than those that are known here: {', '.join(PRE_TOKENIZERS)}"
     return None
 
