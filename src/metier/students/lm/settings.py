@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from metier.errors import BadInput
 
-# What is needed to begin but shapes nothing that is made.
-_CONSENT = "accepted_licences"
+# What is needed to begin, and what does the same work in another way, shape nothing that is made.
+_CONSENT, _PROCESSES = "accepted_licences", "processes"
 _OF_TEACHER = ("teacher", "teacher_weight")
 # Read again as it is, a small split is soon learnt by heart; of variants each is new.
 _PASSES, _VARIED_PASSES = 3, 6
@@ -65,6 +65,13 @@ class LmSettings(BaseModel):
     )
     learning_rate: float = Field(
         0.0, ge=0, lt=1, description="Highest learning rate; 0 takes the one that suits the method."
+    )
+    processes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes that share every step of the tuning, each on a GPU of its own or on its share of the cores; "
+        "0 takes as many as there are GPUs, on a processor one.",
     )
     max_tokens: int = Field(
         2048,
@@ -149,6 +156,7 @@ class LmSettings(BaseModel):
             raise BadInput(f"option {name!r} of the student 'lm' is {fault['input']!r}: {fault['msg']}") from error
 
     def shaping(self) -> dict[str, Any]:
-        """The options that shape what is made: all but the consent, and a teacher's where there is none."""
-        left_out = {_CONSENT} if self.teacher else {_CONSENT, *_OF_TEACHER}
+        """The options that shape what is made: all but the consent, the number of processes, and a teacher's where there is
+        none."""
+        left_out = {_CONSENT, _PROCESSES} if self.teacher else {_CONSENT, _PROCESSES, *_OF_TEACHER}
         return {name: value for name, value in self.model_dump().items() if name not in left_out}

@@ -88,7 +88,8 @@ def plan_of(settings: LmSettings, seed: int, is_varied: bool = False) -> TuningP
     default = TuningPlan()
     method = default.method if settings.method == "auto" else settings.method
     rate = settings.learning_rate or _RATES[method]
-    return TuningPlan(method=method, epochs=settings.passes(is_varied), rate=rate, seed=seed)
+    passes, processes = settings.passes(is_varied), settings.processes
+    return TuningPlan(method=method, epochs=passes, rate=rate, processes=processes, seed=seed)
 
 
 def fitting_steps(plan: TuningPlan, material: Material) -> TuningPlan:

@@ -180,11 +180,15 @@ class Run:
         return True
 
     def _tune_loss(self) -> float:
+        """Of all examples, the same figure in every process: what each of them makes of it must be the same."""
+        mine = [self._material.tune[i] for i in ranks.share(range(len(self._material.tune)))]
         while True:
             try:
-                return self._engine.losses(self._material.tune, self.state.micro_tokens)
+                found = self._engine.losses(mine, self.state.micro_tokens)
             except (RuntimeError, MemoryError) as problem:
                 self._shrink(problem)
+                continue
+            return ranks.added(found)
 
     def _roll_back(self) -> None:
         """Back to the last good state with half the rate. Raises PassFailed after three times."""
@@ -195,7 +199,9 @@ class Run:
                 f"{self._plan.rate * self.state.rate_scale:.2g}. Give a lower rate or precision 'float32', and look for "
                 "odd examples in the train split."
             )
-        if not self._load():
+        is_loaded = self._load()
+        ranks.wait()  # the first process writes when all have read
+        if not is_loaded:
             self._engine.reset()
             self._optimiser.restore({})
             self._average.restore({})

@@ -31,7 +31,8 @@ class TuningPlan:
     `evaluations` times an epoch; after `patience` of them in a row without a better one it ends (0: never). Over the last
     share `averaged` of the steps the mean of the weights is what is measured and kept (0: each state by itself).
     `micro_tokens` bounds what goes through the network at once; `threads` 0 uses every core. `precision` "auto" is
-    bfloat16 where the processor multiplies it. `device` "auto" is the first GPU, else the CPU.
+    bfloat16 where the processor multiplies it. `device` "auto" is a GPU, else the CPU. `processes` share every step, each
+    on a GPU of its own, or with its share of the threads (0: as many as there are GPUs, on a processor one).
     """
 
     method: Method = "lora"
@@ -52,6 +53,7 @@ class TuningPlan:
     precision: Precision = "auto"
     device: str = "auto"
     threads: int = 0
+    processes: int = 0
     checkpoint_every_s: float = 60.0
     seed: int = 0
 
@@ -62,7 +64,7 @@ class TuningPlan:
         for name in ("rate", "alpha", "clip"):
             if not getattr(self, name) > 0:
                 raise BadInput(f"The tuning plan's {name} is {getattr(self, name)}; give a figure above 0.")
-        for name in ("layers", "patience", "micro_tokens", "threads", "cache_gib", "weight_decay"):
+        for name in ("layers", "patience", "micro_tokens", "threads", "processes", "cache_gib", "weight_decay"):
             if getattr(self, name) < 0:
                 raise BadInput(f"The tuning plan's {name} is {getattr(self, name)}; give 0 or more.")
         if not 0 <= self.warm_up < 1:

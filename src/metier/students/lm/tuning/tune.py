@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +21,8 @@ from metier.students.lm.parts import Encoded, Tuned
 from metier.students.lm.tuning import ranks
 from metier.students.lm.tuning.engines import Engine
 from metier.students.lm.tuning.general import GeneralEngine
+from metier.students.lm.tuning.jobs import TuningJob
+from metier.students.lm.tuning.launching import NotMet, processes_for, tune_together
 from metier.students.lm.tuning.lean import LeanEngine
 from metier.students.lm.tuning.loop import Material, Run, State
 from metier.students.lm.tuning.memory import give_back, peak_bytes, reset_peak
@@ -52,43 +53,66 @@ def tune(
     `recipe` stands for everything that made the examples and the model: called again with the same recipe, plan and
     counts, a training that was killed goes on from its last checkpoint with the same losses, and one that is done gives
     its result back. Losses are nats per answer token; an epoch of the curve is a measurement of the tune split.
-    Under torchrun the processes share every step and all give the same result.
+    Where the machine has several GPUs, or the plan asks for several processes, they are started here and share every step
+    (see `launching`); under torchrun its processes do, and all give the same result.
 
     Raises BadInput on examples that cannot be learnt from, NotEnoughData without any, PassFailed where the loss stays no
-    number after three lower rates or memory does not suffice for one example, TrainingFailed where the disk is full.
+    number after three lower rates or memory does not suffice for one example, TrainingFailed where the disk is full or
+    a process was killed.
     """
     if not train:
         raise NotEnoughData("Tuning needs examples; the train split has none.")
     if soft is not None:
         _check_soft(soft, train)
     work.mkdir(parents=True, exist_ok=True)
-    full_recipe = _recipe(folder, train, tune, plan, recipe, soft)
+    count = processes_for(plan, device_of(plan.device), train)
+    full_recipe = _recipe(folder, train, tune, plan, recipe, soft, count)
     done = _read_done(work, full_recipe)
     if done is not None:
         return done
     check_all(folder, train, tune)
     give_back()
-    _train(folder, Material(train, tune, soft), plan, work, full_recipe, progress)
+    notes = _train(TuningJob(folder, Material(train, tune, soft), plan, work, full_recipe), count, progress)
     give_back()
     tuned = _read_done(work, full_recipe)
     assert tuned is not None, "what was just written is there"
-    return tuned
+    return replace(tuned, notes=(*tuned.notes, *notes))
 
 
-def _train(folder: Path, material: Material, plan: TuningPlan, work: Path, recipe: str, progress: Progress) -> None:
-    """Train, and leave model, adapter and record in `work`; all that it held is free when it returns."""
+def _train(job: TuningJob, count: int, progress: Progress) -> tuple[str, ...]:
+    """Train in `count` processes; in this one alone where nobody asked for several and they do not find one another, with
+    a note on that."""
+    if count > 1:
+        try:
+            tune_together(job, count, progress)
+            return ()
+        except NotMet as problem:
+            if job.plan.processes:
+                raise
+            note = f"One GPU of {count} was used: {problem}"
+            train_here(job, progress)
+            return (note,)
+    train_here(job, progress)
+    return ()
+
+
+def train_here(job: TuningJob, progress: Progress) -> None:
+    """Train in this process, and leave model, adapter and record in `work`; all that it held is free when it returns."""
+    plan, material = job.plan, job.material
     device = device_of(plan.device)
     dtype = dtype_of(plan.precision, device)
     reset_peak(device)
     with (
         ranks.joined(device),
-        _engine(folder, (*material.train, *material.tune), plan, dtype, device) as engine,
+        _engine(job.folder, (*material.train, *material.tune), plan, dtype, device) as engine,
     ):
         micro_tokens = plan.micro_tokens or _MICRO_TOKENS.get(device.type, 512)
-        run = Run(engine, material, plan, work, recipe, micro_tokens)
+        run = Run(engine, material, plan, job.work, job.recipe, micro_tokens)
         state = run.train(progress)
+        # Nobody reads the checkpoints any more once all are here; the peak is of all processes together.
+        peak = int(ranks.added(peak_bytes(device)))
         if ranks.is_first():
-            _write(engine, folder, plan, work, state, recipe, peak_bytes(device))
+            _write(engine, job, state, peak)
         ranks.wait()
 
 
@@ -104,13 +128,11 @@ def answer_loss(folder: Path, encoded: Sequence[Encoded], plan: TuningPlan) -> f
 
 
 def device_of(name: str) -> torch.device:
-    """The device called `name`; "auto" is the first GPU (under torchrun this process's), else the CPU."""
+    """The device called `name`; "auto" is the first GPU (of several processes: this one's), else the CPU."""
+    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
+        return torch.device("cuda", ranks.local_place())
     if name == "auto":
-        return (
-            torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            if torch.cuda.is_available()
-            else torch.device("cpu")
-        )
+        return torch.device("cpu")
     try:
         return torch.device(name)
     except RuntimeError as problem:
@@ -169,35 +191,38 @@ def _recipe(
     plan: TuningPlan,
     recipe: str,
     soft: SoftLabels | None,
+    count: int,
 ) -> str:
-    asked = {**asdict(plan), "checkpoint_every_s": 0, "threads": plan.threads or usable_cores()}
+    """Threads and processes are in it because sums are rounded in another order by another number of them."""
+    asked = {**asdict(plan), "checkpoint_every_s": 0, "threads": plan.threads or usable_cores(), "processes": count}
+    if count == 1:
+        del asked["processes"]  # as in recipes from before there were several
     weight = None if soft is None else soft.weight
     return json.dumps([recipe, folder.name, len(train), len(tune), weight, asked], sort_keys=True)
 
 
-def _write(
-    engine: Engine, folder: Path, plan: TuningPlan, work: Path, state: State, recipe: str, peak_memory_bytes: int
-) -> None:
-    has_adapter = plan.method == "lora"
+def _write(engine: Engine, job: TuningJob, state: State, peak_memory_bytes: int) -> None:
+    work, count = job.work, ranks.place()[1]
+    has_adapter = job.plan.method == "lora"
     with checkpoints.room(work):
         parts = {name: work / f"{name}.part" for name in ((MODEL, ADAPTER) if has_adapter else (MODEL,))}
         for name, part in parts.items():
             shutil.rmtree(part, ignore_errors=True)
             shutil.rmtree(work / name, ignore_errors=True)
             part.mkdir()
-        engine.write(folder, parts[MODEL], parts.get(ADAPTER))
+        engine.write(job.folder, parts[MODEL], parts.get(ADAPTER))
         for name, part in parts.items():
             part.replace(work / name)
         learning_s = max(state.learning_s, 1e-9)
         summary = {
-            "recipe": recipe,
+            "recipe": job.recipe,
             "curve": [asdict(point) for point in state.curve],
             "best_epoch": state.best,
             "wall_s": state.wall_s,
             "examples_per_s": state.examples_seen / learning_s,
             "tokens_per_s": state.tokens_seen / learning_s,
             "peak_memory_bytes": peak_memory_bytes,
-            "notes": [*engine.notes, *state.notes],
+            "notes": [*engine.notes, *state.notes, *([f"{count} processes shared every step."] if count > 1 else [])],
         }
         part = work / f"{DONE}.part"
         part.write_text(json.dumps(summary), encoding="utf-8")
