@@ -111,8 +111,7 @@ def tune_together(job: TuningJob, count: int, progress: Progress) -> None:
         with checkpoints.room(job.work):
             folder.mkdir()
             write_job(replace(job, plan=replace(job.plan, threads=threads)), folder / JOB)
-            for place in range(count):
-                workers.append(_start(folder, place, count, threads))
+            workers.extend(_start(folder, place, count, threads) for place in range(count))
         _follow(workers, progress)
     finally:
         for one in workers:
