@@ -51,6 +51,13 @@ def test_variants_make_one_pass_of_all() -> None:
     assert in_passes(plan, varied) == replace(plan, epochs=1, evaluations=3, patience=0)
 
 
+def test_processes_do_the_same_work_in_another_way() -> None:
+    several = LmSettings(processes=3)
+    assert plan_of(several, 0) == replace(plan_of(LmSettings(), 0), processes=3)
+    assert several.shaping() == LmSettings().shaping()
+    assert LmSettings.of_options(several.options()) == several
+
+
 def test_variants_are_read_in_more_passes_unless_a_number_is_asked_for() -> None:
     assert plan_of(LmSettings(), 0).epochs == 3
     assert plan_of(LmSettings(), 0, is_varied=True).epochs == 6

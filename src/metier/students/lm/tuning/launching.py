@@ -88,7 +88,7 @@ def processes_for(plan: TuningPlan, device: torch.device, train: Sequence[Encode
         return 1
     if device.type != "cuda":
         return plan.processes or 1
-    n_gpus = torch.cuda.device_count() if plan.device in ("auto", "cuda") else 1
+    n_gpus = max(1, torch.cuda.device_count()) if plan.device in ("auto", "cuda") else 1
     if plan.processes > n_gpus:
         raise BadInput(
             f"The tuning's processes are {plan.processes}, and each needs a GPU of its own: there are {n_gpus} for device "

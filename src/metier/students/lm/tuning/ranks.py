@@ -31,7 +31,8 @@ def joined(device: torch.device) -> Iterator[None]:
 
 def meet(device: torch.device, at: Path, place: int, count: int) -> None:
     """Meet the other processes of this machine at a file that is not there yet, and see that they answer."""
-    _join(device, store=distributed.FileStore(str(at), count), rank=place, world_size=count)
+    store = distributed.FileStore(str(at), count)  # type: ignore[attr-defined]
+    _join(device, store=store, rank=place, world_size=count)
     wait()
 
 
