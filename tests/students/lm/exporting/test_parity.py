@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,29 @@ def test_a_build_that_loses_too_much_is_refused() -> None:
         demand([("q4", worse)])
     with pytest.raises(BadInput, match="10, 10 and 9 wanted"):
         compare_answers(good, good, WANTED[:9], is_same=same_record, margin=0.02)
+
+
+def test_a_refusal_says_what_can_be_done() -> None:
+    """Two of ten answers lost are 20 points: a margin of 0.2 would do, and does."""
+    good = _answers(WANTED)
+    worse, worst = (
+        compare_answers(good, _answers(["{}"] * lost + WANTED[lost:]), WANTED, is_same=same_record, margin=0.02)
+        for lost in (2, 5)
+    )
+    with pytest.raises(ExportFailed) as alone:
+        demand([("q4", worse)])
+    told = str(alone.value)
+    assert told.startswith("the build q4 loses more right answers")
+    assert "--parity-margin 0.2 lets q4 answer" in told
+    assert "--quantisation auto looks among all builds" in told
+    assert "more tune examples" in told
+    assert "of 10 each is 10.0 points" in told
+    assert demand([("q4", replace(worse, margin=0.2))])[0] == "q4"
+    with pytest.raises(
+        ExportFailed, match=r"(?s)every build.*--parity-margin 0\.2 lets q8_0 answer.*no finer build"
+    ) as both:
+        demand([("q4", worst), ("q8_0", worse)])
+    assert "q4: 50.0% of 10" in str(both.value)
 
 
 def test_the_smaller_build_is_taken_where_it_is_shown_to_be_as_good() -> None:

@@ -13,6 +13,7 @@ that was lucky from one that is as good. Where the items could not show it of an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -111,7 +112,27 @@ def demand(builds: Sequence[tuple[str, Parity]]) -> tuple[str, str]:
             "no build is shown to keep to the parity margin; this one answers most like the model as it was tuned",
         )
     lines = "\n".join(f"  {name}: {found.sentence}" for name, found in builds)
-    raise ExportFailed(f"every build loses more right answers on the tune split than declared:\n{lines}")
+    raise ExportFailed(f"{_refused(builds)}:\n{lines}\n{_mend(builds)}")
+
+
+def _refused(builds: Sequence[tuple[str, Parity]]) -> str:
+    which = f"the build {builds[0][0]}" if len(builds) == 1 else "every build"
+    return f"{which} loses more right answers on the tune split than declared"
+
+
+def _mend(builds: Sequence[tuple[str, Parity]]) -> str:
+    """What the user can do, by the options' names."""
+    name, closest = max(builds, key=lambda one: one[1].gain.estimate)
+    n, enough = closest.same.n, math.ceil(-100 * closest.gain.estimate - 1e-9) / 100
+    ways = []
+    if enough < 1:
+        ways.append(f"If you can bear that loss, declare it: --parity-margin {enough:g} lets {name} answer.")
+    if len(builds) == 1:
+        ways.append("--quantisation auto looks among all builds for one that loses less.")
+    else:
+        ways.append("--quantisation offers no finer build than these.")
+    ways.append(f"With more tune examples a lost answer weighs less: of {n:,} each is {100 / n:.1f} points.")
+    return " ".join(ways)
 
 
 def _is_right(answer: Generated, wanted: str, is_same: IsSame) -> bool:
