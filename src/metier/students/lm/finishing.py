@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from metier.artefacts.tasks import OutputKind
 from metier.machine import usable_cores
 from metier.students.base import FitSummary, TaskSpec
 from metier.students.exports import read_meta, versions_of, write_meta
+from metier.students.lm.bases.origins import origin_of
 from metier.students.lm.building import (
     BUILDS_FOLDER,
     PARALLEL,
@@ -25,6 +25,8 @@ from metier.students.lm.building import (
     make_builds,
 )
 from metier.students.lm.copying import stored_span
+from metier.students.lm.describing import ADAPTERS, MODEL_FOLDER, size_of, write_cards
+from metier.students.lm.exporting import copy_adapter
 from metier.students.lm.held_out import HELD_OUT_FILE
 from metier.students.lm.keeping import read_answers
 from metier.students.lm.learning import Learnt
@@ -46,17 +48,12 @@ from metier.students.lm.viewed import ViewedPredictor
 from metier.students.viewing import opened_view, stored_view, use_of_task
 
 _PACKAGES = ("torch", "transformers", "peft", "gguf", "xllamacpp", "tokenizers", "safetensors", "numpy")
-# The model as it was tuned, in Hugging Face layout; its adapters alone.
-_MODEL = "model"
-_ADAPTERS = ("adapter", "adapter-preference", "adapter-refit")
-_FOLDERS = (_MODEL, *_ADAPTERS)
+_FOLDERS = (MODEL_FOLDER, *ADAPTERS)
 
 
 def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str, ...] = ()) -> FitSummary:
     """Export the model with all its builds into `folder`, fit the score, write meta.json last. `notes` are on the examples
     that came to nothing before the training."""
-    from metier.students.lm.exporting import copy_adapter
-
     built = make_builds(
         job, learnt.base, learnt.asking, learnt.folder, Standing(learnt.trimmed.folder, learnt.adapters)
     )
@@ -67,7 +64,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
     built = last.built
     for name in (*_FOLDERS, BUILDS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
-    _bring(last.model, folder / _MODEL)
+    _bring(last.model, folder / MODEL_FOLDER)
     (folder / BUILDS_FOLDER).mkdir()
     for build, _ in built.sizes:
         _link(built_path(job, build, built.stem), folder / file_of(build))
@@ -76,16 +73,17 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
         _link(path, folder / BUILDS_FOLDER / path.name)
     adapters = [f"{BUILDS_FOLDER}/{path.name}" for path in on_top]
     tuned = (learnt.tuned.adapter, learnt.preference_adapter, last.adapter)
-    for adapter, name in zip(tuned, _ADAPTERS, strict=True):
+    base = origin_of(learnt.base).path
+    for adapter, name in zip(tuned, ADAPTERS, strict=True):
         if adapter is not None:
-            copy_adapter(adapter, folder / name)
+            copy_adapter(adapter, folder / name, base=base)
     _link(scoring_path(job, FOREIGNNESS_FILE), folder / FOREIGNNESS_FILE)
     (folder / HELD_OUT_FILE).unlink(missing_ok=True)
     if last.is_kept:
         _link(scoring_path(job, HELD_OUT_FILE), folder / HELD_OUT_FILE)
     told = (*notes, copying.story) if copying.story else notes
     summary = _summary(job, learnt, built, scoring, folder, told, last)
-    _write_card(folder / _MODEL, job, learnt, last, summary)
+    write_cards(folder, job, learnt, last, summary)
     exported = sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")
@@ -206,7 +204,7 @@ def _summary(
             examples_per_s=tuned.examples_per_s,
             tokens_per_s=tuned.tokens_per_s,
             peak_memory_bytes=max(tuned.peak_memory_bytes, last.peak_memory_bytes),
-            builds=(*built.sizes, *((name, size) for name in _FOLDERS if (size := _size_of(folder / name)))),
+            builds=(*built.sizes, *((name, size) for name in _FOLDERS if (size := size_of(folder / name)))),
             served=built.served,
             parity=built.parity,
             preference=learnt.preference,
@@ -214,39 +212,6 @@ def _summary(
             base_revision=learnt.base.revision,
         ),
         view=use_of_task(job.task),
-    )
-
-
-def _write_card(folder: Path, job: Job, learnt: Learnt, last: Refit, summary: FitSummary) -> None:
-    from metier.students.lm.exporting import CardText, write_model_card
-
-    model = summary.language_model
-    assert model is not None
-    schema = job.task.output_schema
-    write_model_card(
-        folder,
-        CardText(
-            name=f"{learnt.base.name}, specialised",
-            description="A small language model tuned for one job with metier. It is meant for inputs of that job alone.",
-            base_model=learnt.base.name,
-            licence=learnt.base.licence,
-            conditions=learnt.base.conditions,
-            measured=(
-                f"Right on {summary.tune_accuracy:.1%} of {summary.n_tune:,} tune examples, as the build {model.served}"
-                f"{', before it learnt from them' if last.is_kept else ''}.",
-                f"Parity of the builds: {model.parity}.",
-            ),
-            files=dict(model.builds),
-            prompt=learnt.asking.form.write("{input}"),
-            schema=json.dumps(schema, indent=2, ensure_ascii=False) if schema else "",
-            notes=(
-                *((f"Base model: commit {model.base_revision} of the hub.",) if model.base_revision else ()),
-                f"Vocabulary: {model.vocabulary}",
-                f"Preference tuning: {model.preference}",
-                *((f"Refit: {model.refit}",) if model.refit else ()),
-                *summary.notes,
-            ),
-        ),
     )
 
 
@@ -264,7 +229,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

@@ -70,12 +70,23 @@ def test_an_adapter_on_its_base_is_the_merged_model(
     assert np.abs(np.array(plain) - np.array(merged)).max() > 0.1
 
 
-def test_the_copy_is_what_peft_wrote(tiny_model: MakeModel, tmp_path: Path) -> None:
+def test_the_copy_is_what_peft_wrote_but_for_the_name_of_its_base(tiny_model: MakeModel, tmp_path: Path) -> None:
     _adapted(tiny_model("llama"), tmp_path / "adapter", tmp_path / "merged")
-    size = copy_adapter(tmp_path / "adapter", tmp_path / "copy")
+    size = copy_adapter(tmp_path / "adapter", tmp_path / "copy", base="organisation/base")
     names = ["adapter_config.json", "adapter_model.safetensors"]
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == names
-    assert size == sum((tmp_path / "adapter" / name).stat().st_size for name in names)
+    assert size == sum((tmp_path / "copy" / name).stat().st_size for name in names)
+    before, after = (json.loads((tmp_path / place / names[0]).read_text()) for place in ("adapter", "copy"))
+    assert after == {**before, "base_model_name_or_path": "organisation/base"}
+    weights = [(tmp_path / place / names[1]).read_bytes() for place in ("adapter", "copy")]
+    assert weights[0] == weights[1]
+
+
+def test_an_adapter_with_an_embedding_fits_no_whole_base_and_is_refused(tiny_model: MakeModel, tmp_path: Path) -> None:
+    _adapted(tiny_model("llama"), tmp_path / "adapter", tmp_path / "merged", modules_to_save=["embed_tokens"])
+    with pytest.raises(ExportFailed, match=r"more than low-rank changes of the layers: .*embed_tokens"):
+        copy_adapter(tmp_path / "adapter", tmp_path / "copy", base="organisation/base")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_adapters_that_llama_cpp_cannot_apply_are_refused(tiny_model: MakeModel, tmp_path: Path) -> None:

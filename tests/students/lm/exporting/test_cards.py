@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.students.lm.exporting import CardText, card_text, write_model_card
+from metier.students.lm.exporting import CardFile, CardText, card_text, write_model_card
 
 CARD = CardText(
     name="receipts: fields",
@@ -16,7 +16,7 @@ CARD = CardText(
     licence="gemma",
     conditions="Use is bound to the Gemma terms: https://ai.google.dev/gemma/terms",
     measured=["Whole records right: 81.0% of 100 (72.2% to 87.5%)."],
-    files={"model-q8_0.gguf": 117_000_000},
+    files=[CardFile("builds/q8_0.gguf", 117_000_000, "the model in 8 bits")],
     languages=["en"],
     prompt="a\n```\nb",
     schema='{"type": "object"}',
@@ -39,7 +39,7 @@ def test_the_front_matter(tmp_path: Path) -> None:
         "tags": ["metier", "specialist"],
     }
     assert "81.0% of 100" in text
-    assert "| `model-q8_0.gguf` | 117.0 MB |" in text
+    assert "| `builds/q8_0.gguf` | 117.0 MB | the model in 8 bits |" in text
     assert "````\na\n```\nb\n````" in text
 
 

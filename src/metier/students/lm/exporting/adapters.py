@@ -13,22 +13,32 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.errors import ExportFailed, MissingExtra
+from metier.students.exports import write_json
 from metier.students.lm.exporting.architectures import Shape, paired, shape_of
 from metier.students.lm.exporting.builds import About, read_config, read_tensors, tensor_names, written
 
 Array = npt.NDArray[Any]
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+_MATRICES = (".lora_A.weight", ".lora_B.weight")
 
 
-def copy_adapter(adapter: Path, target: Path) -> int:
-    """Copy an adapter in peft's layout to the folder `target`, the two files it consists of; their size in bytes."""
-    _config_of(adapter)
+def copy_adapter(adapter: Path, target: Path, *, base: str) -> int:
+    """Copy an adapter in peft's layout to the folder `target`, the two files it consists of; their size in bytes.
+
+    `base` is what others load the base model by: a name on the hub or a path. It stands in the copy in place of the folder
+    that was tuned. Raises ExportFailed for an adapter that holds anything but low-rank matrices, such as embeddings: it
+    would not fit that base where a vocabulary was cut.
+    """
+    config = _config_of(adapter)
+    for key, _ in read_tensors(adapter / _WEIGHTS):
+        if not key.endswith(_MATRICES):
+            raise ExportFailed(f"the adapter in {adapter} holds more than low-rank changes of the layers: {key}")
     target.mkdir(parents=True, exist_ok=True)
-    for name in (_WEIGHTS, _CONFIG):
-        part = target / f"{name}.part"
-        shutil.copyfile(adapter / name, part)
-        part.replace(target / name)
+    part = target / f"{_WEIGHTS}.part"
+    shutil.copyfile(adapter / _WEIGHTS, part)
+    part.replace(target / _WEIGHTS)
+    write_json(target / _CONFIG, {**config, "base_model_name_or_path": base, "revision": None})
     return sum((target / name).stat().st_size for name in (_WEIGHTS, _CONFIG))
 
 

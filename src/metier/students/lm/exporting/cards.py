@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,18 @@ _HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+$")
 
 
 @dataclass(frozen=True)
+class CardFile:
+    """A file, or a folder whose `path` ends with a slash; its size is in bytes, `meaning` says what it is for."""
+
+    path: str
+    size_bytes: int
+    meaning: str
+
+
+@dataclass(frozen=True)
 class CardText:
-    """What a model card says. `measured` and `notes` are whole sentences; `files` are names with sizes in bytes.
+    """What a model card says. `measured` and `notes` are whole sentences; `files` have their paths in the specialist's
+    folder.
 
     `licence_link` is an address or empty; `languages` are codes ("en"); `prompt` is an example prompt as the model wants
     it; `schema` the JSON Schema its answers are held to, as text, empty where there is none.
@@ -31,7 +41,7 @@ class CardText:
     licence: str
     conditions: str
     measured: Sequence[str]
-    files: Mapping[str, int]
+    files: Sequence[CardFile]
     licence_link: str = ""
     languages: Sequence[str] = ()
     prompt: str = ""
@@ -50,48 +60,53 @@ def write_model_card(folder: Path, card: CardText) -> Path:
 def card_text(card: CardText) -> str:
     """The card as Markdown with front matter."""
     parts = [
-        _front_matter(card),
+        front_matter(card.base_model, card.licence, licence_link=card.licence_link, languages=card.languages),
         f"# {card.name}\n\n{card.description}",
         f"Base model: {card.base_model}. Licence: {card.licence}. {card.conditions}".rstrip(),
     ]
     if card.measured:
-        parts.append("## How good it is\n\n" + _bullets(card.measured))
+        parts.append("## How good it is\n\n" + bulleted(card.measured))
     if card.prompt:
-        parts.append("## How to ask it\n\nGreedy decoding, with this very prompt:\n\n" + _fenced(card.prompt))
+        parts.append("## How to ask it\n\nGreedy decoding, with this very prompt:\n\n" + fenced(card.prompt))
     if card.schema:
-        parts.append("Answers are held to this JSON Schema while they are written:\n\n" + _fenced(card.schema, "json"))
+        parts.append("Answers are held to this JSON Schema while they are written:\n\n" + fenced(card.schema, "json"))
     if card.files:
-        rows = "\n".join(f"| `{name}` | {size / 1e6:,.1f} MB |" for name, size in card.files.items())
-        parts.append(f"## Files\n\n| file | size |\n|---|---|\n{rows}")
+        rows = "\n".join(f"| `{one.path}` | {one.size_bytes / 1e6:,.1f} MB | {one.meaning} |" for one in card.files)
+        parts.append(
+            f"## Files\n\nPaths are in the specialist's folder.\n\n| file | size | what it is |\n|---|---|---|\n{rows}"
+        )
     if card.notes:
-        parts.append("## Notes\n\n" + _bullets(card.notes))
+        parts.append("## Notes\n\n" + bulleted(card.notes))
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(card: CardText) -> str:
-    """YAML; JSON's strings and lists are YAML too."""
-    known = card.licence.lower() in _KNOWN
-    fields: dict[str, object] = {"license": card.licence.lower() if known else "other"}
+def front_matter(
+    base_model: str, licence: str, *, licence_link: str = "", languages: Sequence[str] = (), **more: object
+) -> str:
+    """The YAML block that Hugging Face reads; `base_model` is told where it is a name on the hub. `more` are further
+    fields. JSON's strings and lists are YAML too."""
+    known = licence.lower() in _KNOWN
+    fields: dict[str, object] = {"license": licence.lower() if known else "other"}
     if not known:
-        fields["license_name"] = re.sub(r"[^\w.]+", "-", card.licence.lower()).strip("-") or "unknown"
-        if card.licence_link:
-            fields["license_link"] = card.licence_link
-    if _HUB_NAME.match(card.base_model):
-        fields["base_model"] = card.base_model
-    if card.languages:
-        fields["language"] = list(card.languages)
-    fields["pipeline_tag"] = "text-generation"
-    fields["tags"] = ["metier", "specialist"]
+        fields["license_name"] = re.sub(r"[^\w.]+", "-", licence.lower()).strip("-") or "unknown"
+        if licence_link:
+            fields["license_link"] = licence_link
+    if _HUB_NAME.match(base_model):
+        fields["base_model"] = base_model
+    if languages:
+        fields["language"] = list(languages)
+    fields |= {"pipeline_tag": "text-generation", "tags": ["metier", "specialist"], **more}
     return "\n".join(
         ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()), "---"]
     )
 
 
-def _bullets(sentences: Sequence[str]) -> str:
+def bulleted(sentences: Sequence[str]) -> str:
+    """A Markdown list."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def _fenced(text: str, language: str = "") -> str:
+def fenced(text: str, language: str = "") -> str:
     """A code block whose fence is longer than any in the text."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)

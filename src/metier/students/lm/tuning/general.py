@@ -110,7 +110,7 @@ class GeneralEngine:
         tuned = self._model
         if self._plan.method == "lora":
             if adapter is not None:
-                tuned.save_pretrained(adapter)
+                tuned.save_pretrained(adapter, save_embedding_layers=False)
             tuned = tuned.merge_and_unload()
         tensors = {name: parameter.data for name, parameter in tuned.named_parameters()}
         write_model(source, model, tensors)

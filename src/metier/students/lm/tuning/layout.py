@@ -33,7 +33,7 @@ def write_adapter(
     target: Path, tensors: Mapping[str, Tensor], *, base: str, rank: int, alpha: float, modules: Collection[str],
     layers: Collection[int],
 ) -> None:  # fmt: skip
-    """A LoRA adapter as peft reads it; `base` is the name of the model it changes."""
+    """A LoRA adapter as peft reads it; `base` is the name or the folder of the model it changes."""
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

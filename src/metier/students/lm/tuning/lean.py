@@ -159,6 +159,6 @@ class LeanEngine:
             modules = [part.rpartition(".")[2] for parts in PARTS.values() for part in parts]
             layers = range(self._first, self._network.shape.n_layers)
             write_adapter(
-                adapter, self.masters, base=source.name, rank=self._plan.rank, alpha=self._plan.alpha,
+                adapter, self.masters, base=str(source), rank=self._plan.rank, alpha=self._plan.alpha,
                 modules=modules, layers=layers,
             )  # fmt: skip
