@@ -212,3 +212,8 @@ def test_the_code_of_a_card_loads_a_base_that_is_a_gguf_file(
     with torch.no_grad():
         torch.testing.assert_close(names["model"](ids).logits, adapted(ids).logits, rtol=1e-3, atol=1e-3)
     assert isinstance(names["answer"]("shop"), str)
+
+
+def test_a_base_of_the_hub_is_loaded_at_its_commit() -> None:
+    text = adapter_card_text(replace(CARD, base="organisation/base", is_public=True, gguf_file="", revision="0f" * 20))
+    assert text.count(f"from_pretrained(base, revision='{'0f' * 20}'") == 2

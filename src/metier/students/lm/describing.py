@@ -110,6 +110,7 @@ def write_adapter_cards(folder: Path, job: Job, learnt: Learnt, measured: Sequen
             max_tokens=learnt.asking.max_output_tokens,
             measured=measured,
             gguf_file=origin.gguf_file,
+            revision=base.revision,
             base_note=origin.note,
         )
         write_adapter_card(folder / name, card)

@@ -76,7 +76,7 @@ def finish(job: Job, learnt: Learnt, folder: Path, recipe: str, notes: tuple[str
     base = origin_of(learnt.base).path
     for adapter, name in zip(tuned, ADAPTERS, strict=True):
         if adapter is not None:
-            copy_adapter(adapter, folder / name, base=base)
+            copy_adapter(adapter, folder / name, base=base, revision=learnt.base.revision)
     _link(scoring_path(job, FOREIGNNESS_FILE), folder / FOREIGNNESS_FILE)
     (folder / HELD_OUT_FILE).unlink(missing_ok=True)
     if last.is_kept:

@@ -78,6 +78,8 @@ def test_the_copy_is_what_peft_wrote_but_for_the_name_of_its_base(tiny_model: Ma
     assert size == sum((tmp_path / "copy" / name).stat().st_size for name in names)
     before, after = (json.loads((tmp_path / place / names[0]).read_text()) for place in ("adapter", "copy"))
     assert after == {**before, "base_model_name_or_path": "organisation/base"}
+    copy_adapter(tmp_path / "adapter", tmp_path / "pinned", base="organisation/base", revision="0f" * 20)
+    assert json.loads((tmp_path / "pinned" / names[0]).read_text())["revision"] == "0f" * 20
     weights = [(tmp_path / place / names[1]).read_bytes() for place in ("adapter", "copy")]
     assert weights[0] == weights[1]
 

@@ -16,10 +16,9 @@ class AdapterCard:
 
     `order` holds every adapter of the specialist as (folder's name, what it was learnt from), in the order in which they
     were learnt; `name` is this one's folder. `base` is what transformers' `from_pretrained` takes, a name on the hub where
-    `is_public`, `gguf_file` the file in it where the base is one, `base_note` a sentence on how it differs from what was
-    tuned, or empty. `purpose` are
-    whole paragraphs of Markdown. A prompt is `prefix`, the input, `suffix`; the answer ends with the token `end` or after
-    `max_tokens`. `measured` are whole sentences.
+    `is_public`, `revision` the commit there where it is known, `gguf_file` its file where the base is one; `base_note` is
+    a sentence on how it differs from what was tuned, or empty. `purpose` are whole paragraphs of Markdown. A prompt is
+    `prefix`, the input, `suffix`; the answer ends with the token `end` or after `max_tokens`. `measured` are sentences.
     """
 
     title: str
@@ -37,6 +36,7 @@ class AdapterCard:
     max_tokens: int
     measured: Sequence[str] = ()
     gguf_file: str = ""
+    revision: str = ""
     base_note: str = ""
 
 
@@ -87,7 +87,8 @@ def _order(card: AdapterCard) -> str:
 
 
 def _code(card: AdapterCard) -> str:
-    gguf = f", gguf_file={card.gguf_file!r}" if card.gguf_file else ""
+    which = {"gguf_file": card.gguf_file, "revision": card.revision}
+    exact = "".join(f", {key}={value!r}" for key, value in which.items() if value)
     return f"""import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -95,8 +96,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 base = {card.base!r}
 adapters = {[name for name, _ in card.order]!r}
 
-tokenizer = AutoTokenizer.from_pretrained(base{gguf})
-model = AutoModelForCausalLM.from_pretrained(base{gguf}, dtype=torch.float32)
+tokenizer = AutoTokenizer.from_pretrained(base{exact})
+model = AutoModelForCausalLM.from_pretrained(base{exact}, dtype=torch.float32)
 for adapter in adapters:
     model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
 

@@ -23,12 +23,12 @@ _PREFIX = "base_model.model."
 _MATRICES = (".lora_A.weight", ".lora_B.weight")
 
 
-def copy_adapter(adapter: Path, target: Path, *, base: str) -> int:
+def copy_adapter(adapter: Path, target: Path, *, base: str, revision: str = "") -> int:
     """Copy an adapter in peft's layout to the folder `target`, the two files it consists of; their size in bytes.
 
-    `base` is what others load the base model by: a name on the hub or a path. It stands in the copy in place of the folder
-    that was tuned. Raises ExportFailed for an adapter that holds anything but low-rank matrices, such as embeddings: it
-    would not fit that base where a vocabulary was cut.
+    `base` is what others load the base model by: a path, or a name on the hub, with its commit `revision` where known.
+    It stands in the copy in place of the folder that was tuned. Raises ExportFailed for an adapter that holds anything but
+    low-rank matrices, such as embeddings: it would not fit that base where a vocabulary was cut.
     """
     config = _config_of(adapter)
     for key, _ in read_tensors(adapter / _WEIGHTS):
@@ -38,7 +38,7 @@ def copy_adapter(adapter: Path, target: Path, *, base: str) -> int:
     part = target / f"{_WEIGHTS}.part"
     shutil.copyfile(adapter / _WEIGHTS, part)
     part.replace(target / _WEIGHTS)
-    write_json(target / _CONFIG, {**config, "base_model_name_or_path": base, "revision": None})
+    write_json(target / _CONFIG, {**config, "base_model_name_or_path": base, "revision": revision or None})
     return sum((target / name).stat().st_size for name in (_WEIGHTS, _CONFIG))
 
 
