@@ -80,7 +80,8 @@ class Answers:
 
     `failures` (n,) says why an answer is none, None where it is one: of students that write, "degenerate", "cut off",
     "invalid", "too long"; of those that read through a view, "unreadable" (see `metrics.generation`). A failed answer keeps
-    its text and has score 0. `input_tokens` and `output_tokens` (n,) count what was read and written.
+    its text and has score 0. `input_tokens` and `output_tokens` (n,) count what was read and written, second samples that
+    the scores rest on included.
     """
 
     labels: LabelArray

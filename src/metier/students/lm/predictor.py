@@ -30,6 +30,15 @@ _LEAST = 1e-9
 
 
 @dataclass(frozen=True)
+class SecondOpinion:
+    """Second, warmer samples beside n answers: `agree` (n,) 1.0 where one says the same, else 0.0; `n_output` (n,) how many
+    tokens it has, 0 where none was asked for. Its prompt is the first one's, which llama.cpp need not read anew."""
+
+    agree: FloatArray
+    n_output: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Asking:
     """How inputs are put to a model of one task, and its answers read."""
 
@@ -69,15 +78,16 @@ class Asking:
         values = [leaf for span in self.constraint.copied for leaf in leaves(record.get(span.field))]
         return answer if all(str(value).strip() in text for value in values) else replace(answer, failure=INVALID)
 
-    def second_opinion(self, writer: Writer, inputs: Sequence[str], first: Sequence[ReadAnswer]) -> FloatArray:
-        """(n,) 1.0 where a second, warmer sample says the same, else 0.0; failed answers are not asked again."""
-        agree = np.zeros(len(inputs))
+    def second_opinion(self, writer: Writer, inputs: Sequence[str], first: Sequence[ReadAnswer]) -> SecondOpinion:
+        """What second samples say of the answers `first` to `inputs`; failed answers are not asked for again."""
+        agree, n_output = np.zeros(len(inputs)), np.zeros(len(inputs), dtype=np.int64)
         places = [place for place, one in enumerate(first) if one.failure is None]
         asked = [inputs[place] for place in places]
-        second = self.read(self.write(writer, asked, SECOND_TEMPERATURE, _SECOND_SEED), asked)
-        for place, one in zip(places, second, strict=True):
+        second = self.write(writer, asked, SECOND_TEMPERATURE, _SECOND_SEED)
+        n_output[places] = [one.n_output for one in second]
+        for place, one in zip(places, self.read(second, asked), strict=True):
             agree[place] = one.failure is None and is_correct(self.kind, one.text, first[place].text)
-        return agree
+        return SecondOpinion(agree, n_output)
 
 
 def asking_of(
@@ -137,13 +147,19 @@ class LmPredictor:
         return self.judged(inputs, self.asking.write(self.writer, inputs, temperature, seed))
 
     def judged(
-        self, inputs: Sequence[str], written: Sequence[Generated], agreement: FloatArray | None = None
+        self, inputs: Sequence[str], written: Sequence[Generated], second: SecondOpinion | None = None
     ) -> Answers:
-        """What was written, read and scored; `agreement` (n,) is that of second samples where they were asked already."""
+        """What was written, read and scored; `second` is what second samples said, where they were asked for already. Its
+        tokens are counted where the score uses it."""
         read = self.asking.read(written, inputs)
         foreign = self.foreignness.cross_entropies(inputs)
         probabilities = self._probabilities(written)
-        scores = self._scores(inputs, written, read, foreign, probabilities, agreement)
+        n_output = np.array([one.n_output for one in written], dtype=np.int64)
+        if not self._uses_agreement:
+            second = None
+        elif second is None:
+            second = self.asking.second_opinion(self.writer, inputs, read)
+        scores = self._scores(written, read, foreign, probabilities, second)
         scores[[one.failure is not None for one in read]] = 0.0
         labels = np.empty(len(inputs), dtype=np.object_)
         labels[:] = [one.text for one in read]
@@ -156,7 +172,7 @@ class LmPredictor:
             probabilities,
             tuple(one.failure for one in read),
             np.array([one.n_input for one in written], dtype=np.int64),
-            np.array([one.n_output for one in written], dtype=np.int64),
+            n_output if second is None else n_output + second.n_output,
         )
 
     def stop(self) -> None:
@@ -172,23 +188,25 @@ class LmPredictor:
         if method is not None:
             method()
 
+    @property
+    def _uses_agreement(self) -> bool:
+        return isinstance(self.score, AnswerScore) and self.score.uses_agreement
+
     def _scores(
         self,
-        inputs: Sequence[str],
         written: Sequence[Generated],
         read: Sequence[ReadAnswer],
         foreign: FloatArray,
         probabilities: ProbabilityArray,
-        agreement: FloatArray | None,
+        second: SecondOpinion | None,
     ) -> FloatArray:
-        if not inputs:
+        if not written:
             return np.empty(0)
         if isinstance(self.score, ScoreModel):
             return self.score.scores(probabilities.max(axis=1).astype(np.float64), foreign)
         features = features_of(self.asking.kind, written, read, foreign)
-        if self.score.uses_agreement:
-            second = self.asking.second_opinion(self.writer, inputs, read) if agreement is None else agreement
-            features = np.column_stack([features, second])
+        if second is not None:
+            features = np.column_stack([features, second.agree])
         return self.score.scores(features)
 
     def _probabilities(self, written: Sequence[Generated]) -> ProbabilityArray:

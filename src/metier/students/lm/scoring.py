@@ -103,16 +103,16 @@ def _fit(job: Job, asking: Asking, engine: LlamaEngine, served: str, foreignness
     failures = [one.failure for one in read if one.failure is not None]
     foreign = foreignness.cross_entropies(inputs)
     whole = np.array([one.failure is None for one in read], dtype=np.bool_)
-    agreement = None
+    second = None
     if job.task.kind is OutputKind.LABEL and not asking.is_reasoned:
         score: AnswerScore | ScoreModel = _label_score(job, written, foreign, right)
     else:
         features = features_of(job.task.kind, written, read, foreign)
         if job.settings.agreement == "auto" and agreement_is_measurable(right[whole]):
-            agreement = asking.second_opinion(engine, inputs, read)
-        score = choose_answer_score(features[whole], None if agreement is None else agreement[whole], right[whole])
+            second = asking.second_opinion(engine, inputs, read)
+        score = choose_answer_score(features[whole], None if second is None else second.agree[whole], right[whole])
     predictor = LmPredictor(job.classes, asking, engine, foreignness, score)
-    write_held_out(scoring_path(job, HELD_OUT_FILE), inputs, predictor.judged(inputs, written, agreement))
+    write_held_out(scoring_path(job, HELD_OUT_FILE), inputs, predictor.judged(inputs, written, second))
     job.progress("Scoring answers", len(inputs), len(inputs))
     return {
         "score": asdict(score),
