@@ -73,6 +73,9 @@ def test_results_carry_figures_with_their_intervals(found: tuple[Evaluation, Dat
     assert correct["metrics"]["accuracy"]["metadata"]["low"] == ours.accuracy.low
     assert fields["metrics"]["micro_f1"]["value"] == ours.records.micro_f1.value
     assert fields["metrics"]["cut_off"]["value"] == pytest.approx(1 / 20)
+    assert ours.writing is not None
+    stuck = fields["metrics"]["never_stopped"]
+    assert (stuck["value"], stuck["metadata"]["high"]) == (pytest.approx(1 / 20), ours.writing.never_stopped.high)
     assert "f1_date" not in fields["metrics"]  # the truth never has it
     assert log["eval"]["metadata"]["comparisons"][0]["generalist"] == "general"
     assert log["eval"]["metadata"]["judged_against"] == "human"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
@@ -18,6 +19,7 @@ from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput
 from metier.evaluate import EvaluateSettings, evaluate
 from metier.evaluation.reading import reader_of
+from metier.store.payload import PAYLOAD, read_payload, write_payload
 
 SETTINGS = EvaluateSettings(n_latency=12, n_resamples=400, core_usd_per_hour=36.0)
 Make = Callable[..., Specialist]
@@ -85,6 +87,23 @@ def test_records_are_judged_whole_and_by_field(kit: SimpleNamespace, specialist:
     assert ours.accuracy.n == 30  # groups
 
 
+def test_an_evaluation_of_before_0_5_has_no_rate_of_answers_that_never_stopped(
+    kit: SimpleNamespace, specialist: Make, tmp_path: Path
+) -> None:
+    found, _, _ = evaluated(kit, specialist)
+    write_payload(found, tmp_path)
+    stored = json.loads((tmp_path / PAYLOAD).read_text())
+    for candidate in stored["candidates"]:
+        del candidate["writing"]["never_stopped"]
+    (tmp_path / PAYLOAD).write_text(json.dumps(stored))
+    back = read_payload("evaluation", tmp_path)
+    assert isinstance(back, Evaluation)
+    writing = back.candidates[0].writing
+    assert writing is not None
+    assert not writing.never_stopped.scored
+    assert writing.cut_off.value == pytest.approx(1 / 60)
+
+
 def test_failures_are_counted_and_listed_never_dropped(kit: SimpleNamespace, specialist: Make) -> None:
     found, _, _ = evaluated(kit, specialist)
     ours, theirs = found.candidates
@@ -94,6 +113,12 @@ def test_failures_are_counted_and_listed_never_dropped(kit: SimpleNamespace, spe
     assert theirs.writing is not None
     assert (ours.writing.n, ours.writing.valid.value) == (60, pytest.approx(57 / 60))
     assert ours.writing.degenerate.value == ours.writing.cut_off.value == pytest.approx(1 / 60)
+    # Both never stopped, in two of the 30 groups or one: Clopper and Pearson's bounds for a share of 1/30.
+    stuck = ours.writing.never_stopped
+    assert (stuck.value, stuck.n) == (pytest.approx(2 / 60), ours.writing.degenerate.n)
+    assert stuck.low < stuck.value < stuck.high
+    assert stuck.high > ours.writing.cut_off.high
+    assert theirs.writing.never_stopped.value == 0.0
     assert (ours.writing.too_long.value, ours.writing.too_long.low) == (0.0, 0.0)
     # None of 30 groups: Clopper and Pearson's bound.
     assert ours.writing.too_long.high == pytest.approx(1 - 0.025 ** (1 / 30))

@@ -45,6 +45,11 @@ def test_the_page_has_every_score_of_records(fields: ReportInputs) -> None:
     total = next(one for one in ours.records.fields if one.name == "total")
     assert f"{100 * total.f1.value:.1f} ({100 * total.f1.low:.0f}–{100 * total.f1.high:.0f})" in page.html
     assert f"{100 * ours.records.ungrounded.value:.1f} (" in page.html
+    assert ours.writing is not None
+    stuck = ours.writing.never_stopped
+    assert stuck.value == 2 / 40  # one degenerate, one cut off
+    assert "never stopped" in page.html
+    assert f"5.0 ({100 * stuck.low:.1f}–{100 * stuck.high:.1f})" in page.html
     assert "82.5% vs 57.5% of records right in every field" in page.headline.sentence
     assert "Rarest classes" not in page.html
 
@@ -120,7 +125,7 @@ def test_labels_have_none_of_it(full: ReportInputs) -> None:
 
 def test_the_terminal_has_the_scores_too(fields: ReportInputs, cases: Cases) -> None:
     text = shown(evaluation_table(evaluation_of(fields)))
-    for part in ("whole records right", "micro-F1", "degenerate", "address", "not in the input"):
+    for part in ("whole records right", "micro-F1", "degenerate", "never stopped", "address", "not in the input"):
         assert part in " ".join(text.split()), part
     assert "ROUGE-L" in shown(evaluation_table(evaluation_of(cases["text"]())))
     assert fields.dataset is not None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import ConfigDict
 
-from metier.artefacts.estimates import Estimate, Score
+from metier.artefacts.estimates import Estimate, Score, not_scored
 from metier.artefacts.tasks import OutputKind
 
 
@@ -115,14 +115,16 @@ class TextScore:
 @dataclass(frozen=True)
 class WritingScore:
     """How the writing itself went over `n` answers: the share valid under the schema, and the shares degenerate (token
-    limit reached and the last 15 characters repeated four times or more), cut off at the token limit, and with an input too
-    long to read."""
+    limit reached and the last 15 characters repeated four times or more), cut off at the token limit otherwise, and with an
+    input too long to read. `never_stopped` are the degenerate ones and those cut off; evaluations made before 0.5.0 do not
+    have it."""
 
     n: int
     valid: Estimate
     degenerate: Estimate
     cut_off: Estimate
     too_long: Estimate
+    never_stopped: Estimate = field(default_factory=not_scored)
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def _results(evaluation: Evaluation, score: CandidateScore, samples: list[Log]) 
             "degenerate": score.writing.degenerate,
             "cut_off": score.writing.cut_off,
             "too_long": score.writing.too_long,
+            "never_stopped": score.writing.never_stopped,
         }
     unscored = len(samples) - n_scored
     found = [_result(_SCORER, main, n_scored, unscored)]

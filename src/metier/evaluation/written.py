@@ -68,7 +68,8 @@ def score_texts(answers: Sequence[str | None], outputs: Sequence[str], doubt: Do
 def score_writing(
     one: CandidateAnswers, items: BoolArray, kind: OutputKind, groups: Sequence[str], level: float
 ) -> WritingScore:
-    """How often the answers to `items` (n,) were valid, degenerate, cut off or had too long an input.
+    """How often the answers to `items` (n,) were valid, degenerate, cut off, either of these (never stopped) or had too
+    long an input.
 
     Calls that brought nothing back (timeouts and the like) are left out. A text has no schema to be valid under.
     """
@@ -87,6 +88,7 @@ def score_writing(
         degenerate=rate(failures == DEGENERATE),
         cut_off=rate(failures == CUT_OFF),
         too_long=rate(failures == TOO_LONG),
+        never_stopped=rate(np.isin(failures, (DEGENERATE, CUT_OFF))),
     )
 
 

@@ -58,7 +58,8 @@ def texts_table(quality: Quality) -> Table:
 
 
 def writing_table(quality: Quality) -> Table:
-    """How every candidate's writing went; a text has no schema to be valid under."""
+    """How every candidate's writing went; a text has no schema to be valid under. What never stopped is degenerate or cut
+    off."""
     judged = quality.kind is OutputKind.FIELDS
     rows = tuple(
         (_named(item), figures.count(one.n), *(_share(value) for value in _rates(one, judged)))
@@ -66,7 +67,7 @@ def writing_table(quality: Quality) -> Table:
         if (one := item.writing) is not None
     )
     valid = ("valid under the schema",) if judged else ()
-    columns = ("candidate", "answers", *valid, "degenerate", "cut off", "input too long")
+    columns = ("candidate", "answers", *valid, "degenerate", "cut off", "never stopped", "input too long")
     return Table("How the writing went, in percent of the answers", columns, rows)
 
 
@@ -127,7 +128,7 @@ def _tuning(model: LanguageModel) -> str:
 
 
 def _rates(one: WritingScore, judged: bool) -> tuple[Estimate, ...]:
-    return (*((one.valid,) if judged else ()), one.degenerate, one.cut_off, one.too_long)
+    return (*((one.valid,) if judged else ()), one.degenerate, one.cut_off, one.never_stopped, one.too_long)
 
 
 def _share(estimate: Estimate, digits: int = 1) -> str:

@@ -54,10 +54,10 @@ def _texts(scored: tuple[CandidateScore, ...]) -> Table:
 
 
 def _writing(scored: tuple[CandidateScore, ...]) -> Table:
-    rows = table("writing, %", "valid", "degenerate", "cut off", "too long", "n", left=("writing, %",))
+    rows = table("writing, %", "valid", "degenerate", "cut off", "never stopped", "too long", "n", left=("writing, %",))
     for item in scored:
         if (one := item.writing) is not None:
-            shares = (one.valid, one.degenerate, one.cut_off, one.too_long)
+            shares = (one.valid, one.degenerate, one.cut_off, one.never_stopped, one.too_long)
             rows.add_row(_name(item), *(_share(value) for value in shares), figures.count(one.n))
     return rows
 
