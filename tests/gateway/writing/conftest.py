@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -65,8 +66,8 @@ FORMS = (
 )
 
 
-def write_model(folder: Path, model: Path, kind: OutputKind = OutputKind.FIELDS) -> None:
-    """A folder as the student `lm` leaves it, without a training."""
+def write_model(folder: Path, model: Path, kind: OutputKind = OutputKind.FIELDS, adapter: Path | None = None) -> None:
+    """A folder as the student `lm` leaves it, without a training; with an `adapter` (GGUF) its build is the shared one."""
     from metier.students.lm.exporting import write_gguf
     from metier.students.lm.foreignness import fit_character_model
     from metier.students.lm.parts import PromptForm
@@ -74,7 +75,11 @@ def write_model(folder: Path, model: Path, kind: OutputKind = OutputKind.FIELDS)
     from metier.students.lm.scores import FEATURES, AnswerScore
 
     (folder / "builds").mkdir(parents=True)
-    write_gguf(model, folder / "builds" / "q8_0.gguf", "q8_0")
+    served = "builds/q8_0.gguf" if adapter is None else "builds/shared.gguf"
+    write_gguf(model, folder / served, "q8_0")
+    adapters = [] if adapter is None else ["builds/adapter-0.gguf"]
+    if adapter is not None:
+        shutil.copyfile(adapter, folder / adapters[0])
     write_arrays(folder / "foreignness.npz", fit_character_model([RECEIPT, "The south shop, total 1.25"]).arrays())
     none = (0.0,) * len(FEATURES)
     is_label = kind is OutputKind.LABEL
@@ -85,7 +90,7 @@ def write_model(folder: Path, model: Path, kind: OutputKind = OutputKind.FIELDS)
     summary = FitSummary("lm", "tiny", "none", 2, 0, classes, math.nan, 0.0, 1, (), "q8_0", "", 0, {})
     write_meta(
         folder,
-        ["builds/q8_0.gguf", "foreignness.npz"],
+        [served, *adapters, "foreignness.npz"],
         "recipe",
         summary,
         kind=kind.value,
@@ -93,7 +98,8 @@ def write_model(folder: Path, model: Path, kind: OutputKind = OutputKind.FIELDS)
         form=form_to_json(PromptForm("", "\n", "<|im_end|>", True)),
         n_context=384,
         max_output_tokens=128,
-        served="builds/q8_0.gguf",
+        served=served,
+        adapters=adapters,
         score=asdict(score),
     )
 
@@ -115,24 +121,36 @@ def a_shop(root: Path, dataset: Dataset, tiny_model: Callable[[str], Path], **po
     """A store with the dataset and a specialist for it, promoted."""
     pytest.importorskip("torch", reason="needs the [train] extra")
     pytest.importorskip("xllamacpp", reason="needs the [lm] extra")
-    store, versions = ArtefactStore(root), {"metier": "1"}
+    store = ArtefactStore(root)
+    audit_id = put(store, "audit", None, {"traffic": "x"}, lambda _: an_audit())
+    return promoted(store, audit_id, dataset, tiny_model("llama"), **policy)
 
-    def put(kind: str, inputs: dict[str, str], make: Callable[[Path], Any]) -> str:
-        recipe = Recipe(kind, None if kind == "audit" else TASK, inputs, {"student": "lm"}, 0, versions)
-        return store.produce(recipe, make, clock=clock).manifest.id
+
+def promoted(
+    store: ArtefactStore, audit_id: str, dataset: Dataset, model: Path, adapter: Path | None = None, **policy: Any
+) -> Shop:
+    """The dataset in the store, and the champion of its task: the `model`, with an `adapter` on top where there is one."""
+    task = dataset.task_name
 
     def specialist(place: Path) -> Specialist:
-        write_model(place / "folder", tiny_model("llama"), dataset.kind)
-        card = Card("lm", "task-1", TASK, dataset.classes, "tiny", "", 2, 0, "q8_0", "", 0, 0.0, not_scored(), {})
+        write_model(place / "folder", model, dataset.kind, adapter)
+        card = Card(
+            "lm", dataset.task_id, task, dataset.classes, "tiny", "", 2, 0, "q8_0", "", 0, 0.0, not_scored(), {}
+        )
         return Specialist(dataclasses.replace(card, kind=dataset.kind), None, place / "folder")
 
-    audit_id = put("audit", {"traffic": "x"}, lambda _: an_audit())
-    dataset_id = put("dataset", {"audit": audit_id}, lambda _: dataset)
-    specialist_id = put("specialist", {"dataset": dataset_id}, specialist)
+    dataset_id = put(store, "dataset", task, {"audit": audit_id}, lambda _: dataset)
+    specialist_id = put(store, "specialist", task, {"dataset": dataset_id}, specialist)
     shop = Shop(store, audit_id, dataset_id, specialist_id, "")
-    shop.policy_id = shop.policy(student="lm", **policy)
-    shop.aliases.promote(TASK, shop.policy_id, clock())
+    shop.policy_id = shop.policy(student="lm", task_id=dataset.task_id, task_name=task, **policy)
+    shop.aliases.promote(task, shop.policy_id, clock())
     return shop
+
+
+def put(store: ArtefactStore, kind: str, task: str | None, inputs: dict[str, str], make: Callable[[Path], Any]) -> str:
+    """Store what `make` makes, and give its id."""
+    recipe = Recipe(kind, task, inputs, {"student": "lm"}, 0, {"metier": "1"})
+    return store.produce(recipe, make, clock=clock).manifest.id
 
 
 def record_of(text: str) -> Any:
