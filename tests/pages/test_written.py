@@ -69,6 +69,16 @@ def test_what_was_trained_is_told(fields: ReportInputs) -> None:
         assert part in page
 
 
+def test_examples_that_were_left_out_are_told_on_the_page_and_in_the_terminal(fields: ReportInputs) -> None:
+    said = "2 of 40 train examples were left out: a prompt of more than 256 tokens"
+    specialist = fields.specialists[0]
+    told = dataclasses.replace(specialist, card=dataclasses.replace(specialist.card, notes=(said,)))
+    page = report(dataclasses.replace(fields, specialists=(told,)), time=TIME)
+    assert said in page.html
+    assert said in " ".join(shown(specialist_table(told)).split())
+    assert said not in report(fields, time=TIME).html
+
+
 def test_answers_stand_side_by_side_the_wrong_ones_first(fields: ReportInputs) -> None:
     evaluation = evaluation_of(fields)
     found = examples_of(evaluation, fields.dataset)

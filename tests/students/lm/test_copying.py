@@ -1,6 +1,7 @@
 """Which fields are copied, and when the specialist is held to that."""
 
 import json
+import time
 from dataclasses import asdict
 
 from metier.students.base import LabelledTexts
@@ -60,6 +61,19 @@ def test_where_the_values_lie_is_learnt():
 def test_a_few_exceptions_are_no_rule():
     assert copied_in(receipts(80, stray=4), FIELDS)[0].begins
     assert not copied_in(receipts(80, stray=8), FIELDS)[0].begins
+
+
+def test_a_document_of_a_hundred_thousand_words_is_looked_through_in_seconds():
+    short = receipts(80)
+    shop, address, date = (json.loads(short.labels[0])[name] for name in ("shop", "address", "date"))
+    text = "\n".join([shop, *(f"{place} {shop} {address} {date}" for place in range(12_000))])
+    document = LabelledTexts((*short.inputs, text), (*short.labels, short.labels[0]))
+    started = time.perf_counter()
+    found = copied_in(document, FIELDS)
+    # Half a second; with work that grows with the square of the lines it would be a minute.
+    assert time.perf_counter() - started < 15
+    assert [span.field for span in found] == ["shop", "address", "date"]
+    assert found[0] == copied_in(short, FIELDS)[0]
 
 
 def test_spans_are_read_back_as_they_were_stored():

@@ -243,7 +243,10 @@ def test_texts_under_a_licence_with_conditions(base: str, tmp_path: Path) -> Non
     shutil.copytree(base, bound)
     (bound / "README.md").write_text("---\nlicense: gemma\n---\n")
     train = records(10, 0)
-    train = LabelledTexts((*train.inputs, "shop " * 500), (*train.labels, train.labels[0]))
+    # Two prompts that are too long, one of them of over a hundred thousand tokens, and an answer.
+    too_long = ("shop " * 500, "the shop " * 60_000, train.inputs[0])
+    labels = (train.labels[0], train.labels[0], "the shop " * 60)
+    train = LabelledTexts((*train.inputs, *too_long), (*train.labels, *labels))
     options = {**OPTIONS, "base": str(bound), "preference": "off"}
 
     def run(**more: Any) -> FitSummary:
@@ -255,7 +258,10 @@ def test_texts_under_a_licence_with_conditions(base: str, tmp_path: Path) -> Non
     assert not (tmp_path / "s").exists()
     summary = run(accepted_licences="gemma")
     assert (summary.licence, summary.n_train) == ("gemma", 10)
-    assert [note for note in summary.notes if "1 of 11 train examples" in note]
+    assert [note for note in summary.notes if "were left out" in note] == [
+        "2 of 13 train examples were left out: a prompt of more than 256 tokens",
+        "1 of 13 train examples were left out: an answer of more than 48 tokens",
+    ]
     predictor = LmStudent().load(tmp_path / "s")
     answers = predictor.predict(records(3, 5).inputs)
     predictor.close()

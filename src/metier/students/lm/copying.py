@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,22 @@ class _Place:
     lines: int
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """A text with one space for white space, and where its lines begin and end in it, in order."""
+
+    text: str
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, source: str) -> _Layout:
+        lines = Lines.of(source).texts
+        ends = tuple(accumulate(len(line) + 1 for line in lines))
+        begins = (0, *ends[:-1])
+        return cls(" ".join(lines), begins, tuple(end - 1 for end in ends))
+
+
 def copied_in(texts: LabelledTexts, schema: Mapping[str, Any]) -> tuple[Span, ...]:
     """The fields that can be held to the input and whose values stand there, as a rule, in these examples."""
     values: dict[str, list[tuple[str, int]]] = {name: [] for name in copyable(schema)}
@@ -47,14 +65,14 @@ def copied_in(texts: LabelledTexts, schema: Mapping[str, Any]) -> tuple[Span, ..
         record = parse_record(label) or {}
         for name, found in values.items():
             found.extend((str(leaf), number) for leaf in leaves(record.get(name)))
-    lines = [Lines.of(text) for text in texts.inputs]
+    laid = [_Layout.of(text) for text in texts.inputs]
     groups = texts.groups or tuple(map(str, range(len(texts))))
     spans = []
     for name, found in values.items():
         grounded = sum(is_grounded(value, texts.inputs[number]) for value, number in found)
         if len(found) >= _LEAST_VALUES and grounded >= _LEAST_SHARE * len(found):
             forms = forms_of([(value, groups[number]) for value, number in found])
-            spans.append(_span(name, [_places(value, lines[number]) for value, number in found], forms))
+            spans.append(_span(name, [_places(value, laid[number]) for value, number in found], forms))
     return tuple(spans)
 
 
@@ -98,20 +116,15 @@ def _share(found: Sequence[Sequence[_Place]], is_so: Callable[[_Place], bool]) -
     return sum(any(map(is_so, places)) for places in found) / len(found)
 
 
-def _places(value: str, lines: Lines) -> list[_Place]:
+def _places(value: str, laid: _Layout) -> list[_Place]:
     """Every place where a value stands letter by letter, but for white space."""
-    wanted, text = " ".join(value.split()), " ".join(lines.texts)
-    begins, ends, at = [], [], 0
-    for line in lines.texts:
-        begins.append(at)
-        ends.append(at + len(line))
-        at += len(line) + 1
-    found, begin = [], text.find(wanted) if wanted else -1
+    wanted = " ".join(value.split())
+    found, begin = [], laid.text.find(wanted) if wanted else -1
     while begin >= 0:
         end = begin + len(wanted)
-        first, last = np.searchsorted(begins, [begin, end - 1], side="right")
-        found.append(_Place(begin in begins, end in ends, int(last - first) + 1))
-        begin = text.find(wanted, begin + 1)
+        first, last = (bisect_right(laid.begins, at) - 1 for at in (begin, end - 1))
+        found.append(_Place(laid.begins[first] == begin, laid.ends[last] == end, last - first + 1))
+        begin = laid.text.find(wanted, begin + 1)
     return found
 
 
