@@ -50,6 +50,7 @@ print([[point.train_loss, point.tune_loss] for point in tuned.curve], flush=True
 class Parabola:
     """The simplest engine: one number, its loss the square of it. With too much at once its memory is full."""
 
+    packs = True
     precision = "float32"
 
     def __init__(self, most_micro_tokens: int = 10**9, broken_until: float = 0.0) -> None:

@@ -14,8 +14,10 @@ from metier.students.lm.tuning.plan import SoftLabels
 
 
 class Engine(Protocol):
-    """A model whose `masters`, float32 tensors by name, are tuned."""
+    """A model whose `masters`, float32 tensors by name, are tuned. `packs`: examples go through it together, up to
+    `micro_tokens` of them; otherwise one by one, whatever `micro_tokens` is."""
 
+    packs: bool
     masters: dict[str, Tensor]
     precision: str
     notes: list[str]

@@ -25,6 +25,8 @@ _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 class GeneralEngine:
     """See `Engine`. Logits are computed for answer tokens only; nothing is padded, so nothing sees its neighbour."""
 
+    packs = False
+
     def __init__(self, folder: Path, plan: TuningPlan, dtype: torch.dtype, device: torch.device) -> None:
         from transformers import AutoModelForCausalLM
 
@@ -67,7 +69,7 @@ class GeneralEngine:
         self,
         train: Sequence[Encoded],
         examples: Sequence[int],
-        micro_tokens: int,  # noqa: ARG002  (a sequence at a time is the least)
+        micro_tokens: int,  # noqa: ARG002  (one by one)
         soft: SoftLabels | None,
     ) -> tuple[float, dict[str, Tensor]]:
         self._model.zero_grad(set_to_none=True)

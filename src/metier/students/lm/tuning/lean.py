@@ -29,6 +29,8 @@ _FILL_TOKENS = 512
 class LeanEngine:
     """See `Engine`. `threads` compute packs side by side; on a GPU there is one."""
 
+    packs = True
+
     def __init__(
         self,
         folder: Path,

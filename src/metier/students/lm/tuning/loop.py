@@ -16,11 +16,17 @@ from metier.students.lm.parts import Encoded
 from metier.students.lm.tuning import ranks
 from metier.students.lm.tuning.averaging import Average
 from metier.students.lm.tuning.engines import Engine
-from metier.students.lm.tuning.memory import is_out_of_memory
+from metier.students.lm.tuning.memory import give_back, is_out_of_memory
 from metier.students.lm.tuning.optimiser import Optimiser, schedule
 from metier.students.lm.tuning.packs import answer_tokens, steps_of, steps_per_epoch
 from metier.students.lm.tuning.plan import PassFailed, SoftLabels, TuningPlan
+from metier.students.lm.tuning.trials import Trial, Trials
 
+_TRIALS = "trials.{}.json"  # of each process its own
+_LESS = (
+    "close other programs, take a smaller base, method 'lora' or fewer threads, tune fewer layers, or leave out the longest "
+    "examples (max_tokens)."
+)
 _MOST_ROLLBACKS = 3
 
 
@@ -62,6 +68,7 @@ class Run:
         self._work, self._recipe, self._micro_tokens = work, recipe, micro_tokens
         self._optimiser = Optimiser(engine.masters, plan.weight_decay, plan.clip)
         self._average = Average(engine)
+        self._trials = Trials(work / _TRIALS.format(ranks.place()[0]), recipe)
         self.state = State(micro_tokens)
         self._begun = self._saved = time.perf_counter()
         self._steps = steps_per_epoch(material.train, plan.step_tokens)
@@ -70,6 +77,7 @@ class Run:
     def train(self, progress: Progress) -> State:
         """Go on from the last checkpoint to the end, and leave the best state in the engine."""
         self._load()
+        self._heed_deaths()
         begun = time.perf_counter()
         self._engine.prepare(self._material.train, self._material.tune, progress)
         self.state.learning_s += time.perf_counter() - begun
@@ -77,22 +85,65 @@ class Run:
             epoch, place = divmod(self.state.step, self._steps)
             examples = steps_of(self._material.train, self._plan.step_tokens, self._plan.seed, epoch)[place]
             progress(self._description(), self.state.step, self._total)
-            if examples and not self._step(examples):
-                self._roll_back()
-                continue
-            self.state.step += 1
-            self._add_to_average()
-            if self._is_measured(place + 1):
-                if not self._measure(progress):
-                    self._roll_back()
-            elif ranks.any_says(time.perf_counter() - self._saved > self._plan.checkpoint_every_s):
-                self._save()
+            with self._trials.of(self._trial(examples, self._is_measured(place + 1))):
+                self._go_on(examples, self._is_measured(place + 1), progress)
         progress(self._description(), self._total, self._total)
         self._bring_back_best()
+        self._trials.clear()
         return self.state
 
+    def _go_on(self, examples: Sequence[int], is_measured: bool, progress: Progress) -> None:
+        """A step, and what follows it."""
+        if examples and not self._step(examples):
+            self._roll_back()
+            return
+        self.state.step += 1
+        self._add_to_average()
+        if is_measured:
+            if not self._measure(progress):
+                self._roll_back()
+        elif ranks.any_says(time.perf_counter() - self._saved > self._plan.checkpoint_every_s):
+            self._save()
+
+    def _heed_deaths(self) -> None:
+        """Halve what goes through at once where one process after the other was killed in the same step."""
+        trial = self._trials.too_much
+        if trial is not None:
+            told = f"Killed in step {trial.step} twice, perhaps for want of memory, with"
+            if trial.tokens <= trial.longest:
+                self._trials.forget()
+                raise PassFailed(f"{told} one example of up to {trial.longest} tokens at a time: {_LESS}")
+            halved = trial.tokens // 2
+            self._trials.bound(halved, f"{told} {trial.tokens} tokens at a time: went on with {halved}.")
+        if self._trials.most_tokens:
+            self.state.micro_tokens = min(self.state.micro_tokens, self._trials.most_tokens)
+            self.state.notes += [note for note in self._trials.notes if note not in self.state.notes]
+
+    def _trial(self, examples: Sequence[int], is_measured: bool) -> Trial:
+        """What memory has to hold in the next step."""
+        longest, at_once = self._sizes(self._mine(examples))
+        if is_measured:
+            longest, at_once = map(max, (longest, at_once), self._sizes(self._mine_of_tune()))
+        return Trial(self.state.step, at_once, longest, is_measured + self._is_averaged(self.state.step + 1))
+
+    def _mine(self, examples: Sequence[int]) -> list[Encoded]:
+        return [self._material.train[i] for i in ranks.share(examples)]
+
+    def _mine_of_tune(self) -> list[Encoded]:
+        return [self._material.tune[i] for i in ranks.share(range(len(self._material.tune)))]
+
+    def _sizes(self, read: Sequence[Encoded]) -> tuple[int, int]:
+        """Tokens of the longest of these examples, and how many of all of them go through the network at once."""
+        longest = max((len(one.ids) for one in read), default=0)
+        if not self._engine.packs:
+            return longest, longest
+        return longest, max(longest, min(self.state.micro_tokens, sum(len(one.ids) for one in read)))
+
+    def _is_averaged(self, step: int) -> bool:
+        return step > (1 - self._plan.averaged) * self._total
+
     def _add_to_average(self) -> None:
-        if self.state.step > (1 - self._plan.averaged) * self._total:
+        if self._is_averaged(self.state.step):
             self.state.averaged += 1
             self._average.add(self.state.averaged)
 
@@ -135,22 +186,24 @@ class Run:
             try:
                 found = self._engine.gradients(self._material.train, mine, self.state.micro_tokens, self._material.soft)
             except (RuntimeError, MemoryError) as problem:
-                self._shrink(problem)
-                continue
-            return ranks.summed(*found, self._engine.masters)
+                self._shrink(problem, self._mine(examples))
+            else:
+                return ranks.summed(*found, self._engine.masters)
+            give_back()  # what was raised held what had been computed
 
-    def _shrink(self, problem: BaseException) -> None:
-        """Halve what goes through the network at once. Raises what was raised unless it was for want of memory."""
+    def _shrink(self, problem: BaseException, read: Sequence[Encoded]) -> None:
+        """Halve what goes through the network at once of the examples that are read. Raises what was raised unless it was
+        for want of memory, and PassFailed where no two examples went through together."""
         if not is_out_of_memory(problem):
             raise problem
-        longest = max(len(one.ids) for split in (self._material.train, self._material.tune) for one in split)
-        halved = min(self.state.micro_tokens, 2 * longest) // 2
-        if self.state.micro_tokens < longest:
+        longest, at_once = self._sizes(read)
+        if at_once <= longest:
             raise PassFailed(
-                f"Out of memory at step {self.state.step} with one example of up to {longest} tokens at a time: tune fewer "
-                "layers, use method 'lora' or fewer threads, or leave out the longest examples."
+                f"Out of memory at step {self.state.step} with one example of up to {longest} tokens at a time: {_LESS}"
             ) from problem
+        halved = at_once // 2
         self.state.micro_tokens = halved
+        self._trials.shrink(max(halved, longest))
         self.state.notes.append(f"Out of memory at step {self.state.step}: went on with {halved} tokens at a time.")
 
     def _measure(self, progress: Progress) -> bool:
@@ -181,18 +234,20 @@ class Run:
 
     def _tune_loss(self) -> float:
         """Of all examples, the same figure in every process: what each of them makes of it must be the same."""
-        mine = [self._material.tune[i] for i in ranks.share(range(len(self._material.tune)))]
+        mine = self._mine_of_tune()
         while True:
             try:
                 found = self._engine.losses(mine, self.state.micro_tokens)
             except (RuntimeError, MemoryError) as problem:
-                self._shrink(problem)
-                continue
-            return ranks.added(found)
+                self._shrink(problem, mine)
+            else:
+                return ranks.added(found)
+            give_back()
 
     def _roll_back(self) -> None:
         """Back to the last good state with half the rate. Raises PassFailed after three times."""
         step, rollbacks, scale = self.state.step, self.state.rollbacks + 1, self.state.rate_scale / 2
+        micro_tokens, notes = self.state.micro_tokens, self.state.notes
         if rollbacks > _MOST_ROLLBACKS:
             raise PassFailed(
                 f"The loss is not a number at step {step}, for the {rollbacks}th time, the rate halved each time to "
@@ -205,7 +260,8 @@ class Run:
             self._engine.reset()
             self._optimiser.restore({})
             self._average.restore({})
-            self.state = State(self.state.micro_tokens)
+            self.state = State(micro_tokens)
+        self.state.micro_tokens, self.state.notes = micro_tokens, notes
         self.state.rollbacks, self.state.rate_scale = rollbacks, scale
         self.state.notes.append(
             f"The loss was not a number at step {step}: went back to step {self.state.step} with rate "
