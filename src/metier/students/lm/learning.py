@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metier.students.lm.baking import Baking, Probe, decide_baking, tokens_saved
+from metier.students.lm.building import PARALLEL
 from metier.students.lm.coding import coder_for
 from metier.students.lm.material import Material, answer_limit
 from metier.students.lm.parts import Base, PromptForm, Trimmed, Tuned
@@ -48,7 +49,7 @@ def learn(job: Job, base: Base) -> Learnt:
     full, baked = full_form(job.task, base.folder), baked_form(job.task, base.folder)
     trimmed = cut_vocabulary(job, base, (full, baked))
     untuned = asking_of(job.task, job.classes, full, job.settings.max_output_tokens, is_reasoned=job.is_reasoned)
-    rehearse(job, trimmed, untuned.constraint, (full, baked))
+    rehearse(job, trimmed, untuned.constraint, (full, baked), parallel=PARALLEL)
     baking = _decide(job, trimmed, full, baked)
     form = baked if baking.bake else full
     material = encode_splits(job, trimmed, form)

@@ -18,15 +18,15 @@ from metier.students.lm.vocabulary import read_facts
 
 _BUILD = "q8_0"
 _MOST_READ = 64
-# Prompts are only cut into tokens, and the schema is tried with one of them.
-_N_CONTEXT = 64
 
 
-def rehearse(job: Job, trimmed: Trimmed, constraint: Constraint, forms: Sequence[PromptForm]) -> None:
+def rehearse(job: Job, trimmed: Trimmed, constraint: Constraint, forms: Sequence[PromptForm], *, parallel: int) -> None:
     """Write a build of the model as it is before the tuning, have it read some inputs, and try the constraint on it.
 
-    Raises ExportFailed for an architecture or a tokenizer that llama.cpp does not take, or reads in other tokens; BadInput
-    where answers cannot be held to the schema, or labels cannot be told apart.
+    It is loaded as it will be, to write `parallel` answers at a time: llama.cpp fills the memory of the whole context when
+    it loads. Raises ExportFailed for an architecture or a tokenizer that llama.cpp does not take, or reads in other tokens;
+    BadInput where memory does not hold the context, where answers cannot be held to the schema, or labels cannot be told
+    apart.
     """
     _check_tokenizer(trimmed)
     texts = (job.tune.inputs or job.train.inputs)[:_MOST_READ]
@@ -36,7 +36,7 @@ def rehearse(job: Job, trimmed: Trimmed, constraint: Constraint, forms: Sequence
         path = place / "model.gguf"
         try:
             write_gguf(trimmed.folder, path, _BUILD)
-            with LlamaEngine(path, n_context=_N_CONTEXT) as engine:
+            with LlamaEngine(path, n_context=job.n_context, parallel=parallel) as engine:
                 engine.check(constraint)
                 for form in forms:
                     learnt = coder_for(trimmed.folder, form).prompts(texts)

@@ -65,7 +65,8 @@ class LmStudent:
         the task has a view, the model reads its text in place of the inputs.
 
         Raises LicenceNotAccepted, of the base or of its teacher, before anything is fetched, MissingExtra, BadInput,
-        NotEnoughData, TrainingFailed, and ExportFailed where no build answers as well as the model it was made from.
+        NotEnoughData, TrainingFailed (where memory or disk do not suffice, too), and ExportFailed where no build answers as
+        well as the model it was made from.
         """
         chosen = merged_options(options, DEFAULTS, self.name)
         settings = LmSettings.of_options(chosen)
@@ -74,54 +75,11 @@ class LmStudent:
             shutil.rmtree(folder / _WORK, ignore_errors=True)  # a kill may have come after the last file, before this
             return done
         _need_extras()
-        from metier.students.lm.finishing import finish
-        from metier.students.lm.learning import learn
-        from metier.students.lm.phases import open_phases
-        from metier.students.lm.teacher import find_models
-        from metier.students.lm.training import Job, context_of
+        from metier.students.lm.tuning.memory import LastSaid, enough_memory
 
-        notes: tuple[str, ...] = ()
-        if task.view is not None:
-            view = find_view(task.view)
-            learn_read, tune_read = (
-                read_texts(view, task.kind, texts, split, progress)
-                for texts, split in ((train, "train"), (tune, "tune"))
-            )
-            train, tune, notes = learn_read.texts, tune_read.texts, (*learn_read.notes, *tune_read.notes)
-        is_reasoned = _is_reasoned(settings, task)
-        if is_reasoned:
-            train, left_out = with_rationales(train)
-            notes = (*notes, *left_out)
-        classes = classes_of(train) if task.kind is OutputKind.LABEL else ()
-        if is_reasoned:
-            train, tune = answered(train), answered(tune)
-        variants, varied = _variants(train, task, settings, seed)
-        last = _last(train, tune, task, settings, seed, is_varied=bool(len(variants)))
-        notes = (*notes, *varied)
-        if task.kind is OutputKind.FIELDS:
-            train, tune, variants, last = map(compacted, (train, tune, variants, last))
-        progress("Reading the base model", 0, None)
-        base, teacher = find_models(settings, train, progress)
-        phases = open_phases(folder / _WORK, _recipe_of_work(recipe, base, teacher, variants, last))
-        n_context = context_of(settings, base)
-        job = Job(
-            train,
-            tune,
-            task,
-            classes,
-            settings,
-            seed,
-            phases,
-            progress,
-            n_context,
-            is_reasoned,
-            variants,
-            teacher,
-            last,
-        )
-        summary = finish(job, learn(job, base), folder, recipe, notes)
-        shutil.rmtree(folder / _WORK)
-        return summary
+        said = LastSaid(progress, "Reading the examples")
+        with enough_memory(said):
+            return _fit(train, tune, folder, seed, said, settings, task, recipe)
 
     def tune_accuracy(
         self,
@@ -146,6 +104,65 @@ class LmStudent:
         from metier.students.lm.finishing import load_lm
 
         return load_lm(folder, threads, parallel)
+
+
+def _fit(
+    train: LabelledTexts,
+    tune: LabelledTexts,
+    folder: Path,
+    seed: int,
+    progress: Progress,
+    settings: LmSettings,
+    task: TaskSpec,
+    recipe: str,
+) -> FitSummary:
+    from metier.students.lm.finishing import finish
+    from metier.students.lm.learning import learn
+    from metier.students.lm.phases import open_phases
+    from metier.students.lm.teacher import find_models
+    from metier.students.lm.training import Job, context_of
+
+    notes: tuple[str, ...] = ()
+    if task.view is not None:
+        view = find_view(task.view)
+        learn_read, tune_read = (
+            read_texts(view, task.kind, texts, split, progress) for texts, split in ((train, "train"), (tune, "tune"))
+        )
+        train, tune, notes = learn_read.texts, tune_read.texts, (*learn_read.notes, *tune_read.notes)
+    is_reasoned = _is_reasoned(settings, task)
+    if is_reasoned:
+        train, left_out = with_rationales(train)
+        notes = (*notes, *left_out)
+    classes = classes_of(train) if task.kind is OutputKind.LABEL else ()
+    if is_reasoned:
+        train, tune = answered(train), answered(tune)
+    variants, varied = _variants(train, task, settings, seed)
+    last = _last(train, tune, task, settings, seed, is_varied=bool(len(variants)))
+    notes = (*notes, *varied)
+    if task.kind is OutputKind.FIELDS:
+        train, tune, variants, last = map(compacted, (train, tune, variants, last))
+    progress("Reading the base model", 0, None)
+    base, teacher = find_models(settings, train, progress)
+    phases = open_phases(folder / _WORK, _recipe_of_work(recipe, base, teacher, variants, last))
+    n_context = context_of(settings, base)
+    job = Job(
+        train,
+        tune,
+        task,
+        classes,
+        settings,
+        seed,
+        phases,
+        progress,
+        n_context,
+        is_reasoned,
+        variants,
+        teacher,
+        last,
+    )
+    summary = finish(job, learn(job, base), folder, recipe, notes)
+    shutil.rmtree(folder / _WORK)
+    return summary
 
 
 def _recipe(train: LabelledTexts, tune: LabelledTexts, seed: int, settings: LmSettings, task: TaskSpec) -> str:

@@ -147,8 +147,13 @@ def _load(path: Path, n_context: int, threads: int, parallel: int, adapters: Map
         ]
     try:
         return xllamacpp.Server(parameters)
-    except RuntimeError as error:
-        raise BadInput(f"{path}: llama.cpp cannot load this file as a GGUF model: {error}") from error
+    except (RuntimeError, MemoryError) as error:
+        # llama.cpp does not say which of the two it is.
+        raise BadInput(
+            f"{path}: llama.cpp cannot load this file as a GGUF model with a context of {n_context * parallel:,} tokens, "
+            f"{n_context:,} for each of {parallel} answers at a time: {error or 'out of memory'}. Where the file is one, "
+            "the context may be too large for memory: lower max_tokens or max_output_tokens, or close other programs."
+        ) from error
 
 
 def _refuse(reply: Mapping[str, Any]) -> None:

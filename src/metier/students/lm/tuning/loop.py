@@ -24,8 +24,8 @@ from metier.students.lm.tuning.trials import Trial, Trials
 
 _TRIALS = "trials.{}.json"  # of each process its own
 _LESS = (
-    "close other programs, take a smaller base, method 'lora' or fewer threads, tune fewer layers, or leave out the longest "
-    "examples (max_tokens)."
+    "close other programs, take a smaller base, method 'lora' or fewer threads, tune fewer layers, or leave out the "
+    "longest examples (max_tokens)."
 )
 _MOST_ROLLBACKS = 3
 

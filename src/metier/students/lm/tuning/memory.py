@@ -1,14 +1,23 @@
-"""How much memory a training took, and whether an error says that there was not enough."""
+"""How much memory a training took, whether an error says that there was not enough, and what is said then."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+
+from metier.errors import TrainingFailed
+from metier.progress import Progress
+
+# Of torch's allocators on Linux, macOS and Windows, of mmap, and of CUDA's libraries.
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory", "_ALLOC_FAILED")
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -53,6 +62,36 @@ def is_out_of_memory(problem: BaseException) -> bool:
     """Whether torch or the system had no memory to give."""
     if isinstance(problem, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(problem, RuntimeError) and any(
-        words in str(problem) for words in ("can't allocate memory", "not enough memory", "out of memory")
+    if isinstance(problem, OSError) and problem.errno == errno.ENOMEM:
+        return True
+    return isinstance(problem, RuntimeError | OSError | SafetensorError) and any(
+        words in str(problem) for words in _WORDS
     )
+
+
+class LastSaid:
+    """A Progress that hands on to `progress` and remembers what it was told last."""
+
+    def __init__(self, progress: Progress, description: str) -> None:
+        self._progress, self.description = progress, description
+
+    def __call__(self, description: str, done: int, total: int | None) -> None:
+        self.description = description
+        self._progress(description, done, total)
+
+
+@contextmanager
+def enough_memory(said: LastSaid, error: type[TrainingFailed] = TrainingFailed) -> Iterator[None]:
+    """Raise `error` where memory does not suffice, with what was done last and what helps. Only what is whole is ever
+    written under its name, so the same call goes on from there."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError, SafetensorError) as problem:
+        if not is_out_of_memory(problem):
+            raise
+        told = str(problem).strip().partition("\n")[0] or type(problem).__name__
+        raise error(
+            f"Out of memory (at: {said.description}): {told}. What was done is kept: close other programs and give the "
+            "same command again, and it goes on from there. Where that does not help, a smaller base, method 'lora', a "
+            "lower max_tokens or fewer cores take less; with other options the training begins anew."
+        ) from problem
