@@ -204,7 +204,7 @@ def train(
     `lm` are the settings of the student of that name, by default its defaults. Called again on the same folder after a
     kill, it goes on from the last checkpoint. Raises BadInput where the student cannot learn the task's kind of output,
     NotEnoughData where a split is empty or has one class, MissingExtra where the student needs an extra, LicenceNotAccepted
-    where its base model asks for consent, TrainingFailed where the loss is not a number.
+    where its base model asks for consent, TrainingFailed where the loss is not a number, or memory or disk do not suffice.
     """
     view = view_of(dataset, settings)
     ladder(dataset.kind, (student,), asked=True, view=view.name if view else None)

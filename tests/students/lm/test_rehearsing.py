@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.students.lm.test_student import FIELDS, SCHEMA, base, cache, fit, records
+from tests.students.lm.test_student import FIELDS, OPTIONS, SCHEMA, base, cache, fit, records
 
 from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput, ExportFailed
 from metier.progress import silent
-from metier.students import TaskSpec
+from metier.students import LmStudent, TaskSpec
 from metier.students.lm.bases import find_base
 from metier.students.lm.phases import open_phases
 from metier.students.lm.predictor import asking_of
@@ -137,6 +140,40 @@ def test_a_schema_that_nothing_satisfies_is_said_before_the_tuning(base: str, tm
     schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "n": never}, "required": ["shop", "n"]}  # type: ignore[dict-item]
     task = TaskSpec(OutputKind.FIELDS, schema, FIELDS.template)
     assert "nothing satisfies the field 'n'" in refused(Path(base), tmp_path / "s", task, preference=preference)
+
+
+@contextmanager
+def memory_that_fills() -> Iterator[Callable[[], None]]:
+    """After what is given was called, this process gets no more than 200 MiB."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+
+    def fill() -> None:
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + 200 * 2**20, before[1]))
+
+    try:
+        yield fill
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to such a limit")
+def test_a_context_that_memory_does_not_hold_is_said_before_the_tuning(base: str, tmp_path: Path) -> None:
+    """Four answers of 163,840 tokens at a time take 320 MiB of this tiny model."""
+    other = copied(base, tmp_path / "base", max_position_embeddings=2**20)
+    options = {**OPTIONS, "base": str(other), "max_tokens": 131_072, "max_output_tokens": 32_768}
+    with memory_that_fills() as fill:
+
+        def progress(description: str, done: int, total: int | None) -> None:
+            if description.startswith("Rehearsing"):
+                fill()
+
+        with pytest.raises(BadInput, match=r"context of 655,360 tokens, .* too large for memory: lower max_tokens"):
+            LmStudent().fit(
+                records(24, 0), records(8, 1), tmp_path / "s", seed=0, progress=progress, options=options, task=FIELDS
+            )
+    assert not (tmp_path / "s" / "work" / "tuning").exists()
+    assert not (tmp_path / "s" / "work" / "rehearsal" / "model.gguf").exists()
 
 
 def test_prompts_that_are_read_otherwise_are_found() -> None:

@@ -57,9 +57,8 @@ def tune(
     (see `launching`); under torchrun its processes do, and all give the same result.
 
     Raises BadInput on examples that cannot be learnt from, NotEnoughData without any, PassFailed where the loss stays no
-    said = LastSaid(progress, "Opening the model to tune")
-    with enough_memory(said, PassFailed):
-        notes = _train(TuningJob(folder, Material(train, tune, soft), plan, work, full_recipe), count, said)
+    number after three lower rates or memory does not suffice, TrainingFailed where the disk is full or a process was
+    killed.
     """
     if not train:
         raise NotEnoughData("Tuning needs examples; the train split has none.")
