@@ -14,30 +14,35 @@ put back, in nats per token of the answers as the original tokenizer writes them
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metier.labs.sroie import labelled
-from metier.machine import usable_cores
-from metier.metrics.records import canonical
+from lm_beside_trl import (
+    SPEED_COLUMNS,
+    SUFFIX,
+    Speed,
+    answer_nats,
+    asked,
+    best_settings,
+    percentiles_of,
+    receipts,
+    run_trl,
+    say,
+    trl_speed,
+    write_figures,
+)
 from metier.students.lm.bases import find_base
 from metier.students.lm.parts import Encoded
 from metier.students.lm.tuning.plan import TuningPlan
 
-ROOT = Path(__file__).resolve().parent.parent
-SUFFIX = "\n\n### Answer\n"
 FOUR = 4  # examples in an optimiser step
 RANK = 32
 RATE = 1e-3
@@ -60,28 +65,11 @@ QUICK = Sizes(train=8, held_out=2, epochs=1, probed=1, default_steps=2, batches=
 
 @dataclass(frozen=True)
 class Side:
-    """One way of tuning: examples/s over all steps, and the 10th, 50th and 90th percentile of single steps."""
+    """One way of tuning."""
 
     name: str
-    examples_per_s: float
-    percentiles: tuple[float, float, float]
-    n_steps: int
-    n_examples: int
-    peak_memory_bytes: int
+    speed: Speed
     held_out_loss: float
-
-
-def receipts(sizes: Sizes) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(text, record as JSON) of the train split and of the tune split, which nothing here is tuned on."""
-    folder = Path(os.environ.get("METIER_DATA", "../shared/data")) / "sroie"
-    if not folder.exists():
-        raise SystemExit(f"{folder} is not there; set METIER_DATA to the folder that holds sroie")
-    found: dict[str, list[tuple[str, str]]] = {"train": [], "tune": []}
-    for chat in labelled(folder).chats:
-        if chat["split"] in found:
-            _, user, assistant = chat["messages"]
-            found[chat["split"]].append((user["content"], canonical(json.loads(assistant["content"]))))
-    return found["train"][: sizes.train], found["tune"][: sizes.held_out]
 
 
 def encode(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
@@ -99,65 +87,33 @@ def encode(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Encoded]:
 
 def held_out_loss(folder: Path, encoded: Sequence[Encoded]) -> float:
     """Nats per answer token, by transformers in float32."""
-    import torch
-    from torch.nn.functional import cross_entropy
-    from transformers import AutoModelForCausalLM
-
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    total, tokens = 0.0, 0
-    with torch.no_grad():
-        for one in encoded:
-            ids = torch.tensor(one.ids)
-            size = len(one.ids) - one.n_prompt
-            logits = model(ids[None, :-1], logits_to_keep=size).logits[0]
-            total += float(cross_entropy(logits, ids[one.n_prompt :], reduction="sum"))
-            tokens += size
-    return total / tokens
+    return float(answer_nats(folder, encoded).sum()) / sum(len(one.ids) - one.n_prompt for one in encoded)
 
 
 def by_trl(
     python: Path, folder: Path, encoded: Sequence[Encoded], work: Path, name: str, config: dict[str, Any],
     lora: dict[str, Any], dtype: str | None, merged: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """One training of SFTTrainer in a process of its own."""
-    job, out = work / f"{name}.job.json", work / f"{name}.json"
-    job.write_text(
-        json.dumps(
-            {
-                "folder": str(folder),
-                "ids": [one.ids for one in encoded],
-                "n_prompt": [one.n_prompt for one in encoded],
-                "work": str(work / name),
-                "out": str(out),
-                "merged": None if merged is None else str(merged),
-                "config": config,
-                "lora": lora,
-                "dtype": dtype,
-                "seed": 0,
-            }
-        )
-    )
-    say(f"TRL: {name}")
-    command = [str(python), str(ROOT / "benchmarks" / "lm" / "trl_side.py"), str(job)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"TRL's side failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(out.read_text())
-    return found
-
-
-def best_settings(batch: int) -> dict[str, Any]:
-    return {
-        "per_device_train_batch_size": batch,
-        "gradient_accumulation_steps": FOUR // batch,
-        "gradient_checkpointing": False,
-        "bf16": True,
-        "train_sampling_strategy": "group_by_length",
-        "learning_rate": RATE,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 3,
-        "logging_steps": 1,
+    """One training of SFTTrainer."""
+    job = {
+        "trainer": "sft",
+        "folder": str(folder),
+        "rows": [
+            {"input_ids": one.ids, "labels": [-100] * one.n_prompt + list(one.ids[one.n_prompt :])} for one in encoded
+        ],
+        "config": config,
+        "lora": lora,
+        "dtype": dtype,
+        "attention": None,
+        "rates": None,
+        "merged": None if merged is None else str(merged),
     }
+    return run_trl(python, work, name, job)
+
+
+def settings_of(batch: int, a_step: int = FOUR) -> dict[str, Any]:
+    rates = {"learning_rate": RATE, "lr_scheduler_type": "cosine", "warmup_steps": 3}
+    return {**best_settings(batch, a_step), **rates}
 
 
 def trl_sides(
@@ -168,37 +124,17 @@ def trl_sides(
     lora = {"r": RANK, "lora_alpha": RANK, "target_modules": "all-linear"}
     tried = {}
     for batch in sizes.batches:
-        asked = {
-            **best_settings(batch),
-            "gradient_accumulation_steps": 1,
-            "max_steps": 1 + max(1, sizes.probed // batch),
-        }
-        found = by_trl(python, folder, train, work, f"batch-{batch}", asked, lora, "bfloat16")
+        settings = {**settings_of(batch, batch), "max_steps": 1 + max(1, sizes.probed // batch)}
+        found = by_trl(python, folder, train, work, f"batch-{batch}", settings, lora, "bfloat16")
         tried[batch] = batch / float(np.median(found["step_s"][1:]))
     batch = max(tried, key=lambda size: tried[size])
     merged = work / "trl-merged"
-    asked = {**best_settings(batch), "num_train_epochs": sizes.epochs}
-    best = by_trl(python, folder, train, work, "best", asked, lora, "bfloat16", merged)
-    loss = held_out_loss(merged, held)
+    settings = {**settings_of(batch), "num_train_epochs": sizes.epochs}
+    found = by_trl(python, folder, train, work, "best", settings, lora, "bfloat16", merged)
     return [
-        side_of("TRL, its defaults", default, math.nan),
-        side_of(f"TRL, best CPU settings (batch of {batch})", best, loss),
+        Side("TRL, its defaults", trl_speed(default), math.nan),
+        Side(f"TRL, best CPU settings (batch of {batch})", trl_speed(found), held_out_loss(merged, held)),
     ], tried
-
-
-def side_of(name: str, found: dict[str, Any], loss: float) -> Side:
-    step_s = np.array(found["step_s"][1:])
-    n = found["examples_a_step"]
-    low, middle, high = np.percentile(n / step_s, [10, 50, 90])
-    return Side(
-        name,
-        n * len(step_s) / float(step_s.sum()),
-        (float(low), float(middle), float(high)),
-        len(found["step_s"]),
-        n * len(found["step_s"]),
-        found["peak_memory_bytes"],
-        loss,
-    )
 
 
 def our_side(
@@ -222,17 +158,14 @@ def our_side(
     restored = work / f"{name}-restored"
     restore(tuned.folder, base, restored)
     step_s = np.diff([stamps[step] for step in sorted(stamps)])
-    n_steps = len(step_s)
-    low, middle, high = np.percentile(FOUR / step_s, [10, 50, 90])
-    return Side(
-        f"metier, {name}",
+    speed = Speed(
         tuned.examples_per_s,
-        (float(low), float(middle), float(high)),
-        n_steps,
+        percentiles_of(FOUR / step_s),
+        len(step_s),
         len(train) * sizes.epochs,
         tuned.peak_memory_bytes,
-        held_out_loss(restored, held),
     )
+    return Side(f"metier, {name}", speed, held_out_loss(restored, held))
 
 
 def plans(train: Sequence[Encoded], sizes: Sizes) -> dict[str, TuningPlan]:
@@ -247,20 +180,16 @@ def plans(train: Sequence[Encoded], sizes: Sizes) -> dict[str, TuningPlan]:
 
 def table(sides: Sequence[Side], before: float, tokens: float, tried: dict[int, float], held: int) -> str:
     """Markdown; speeds beside those of each TRL side."""
-    default, best = sides[0], sides[1]
+    default, best = sides[0].speed, sides[1].speed
     lines = [
-        "| | examples/s | of single steps: 10th, 50th, 90th percentile | answer tokens/s | to TRL's best | to its defaults "
-        "| held-out loss | peak memory, GiB | steps | examples seen |",
+        f"| | examples/s | {SPEED_COLUMNS} | held-out loss | peak memory, GiB | steps | examples seen |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for side in sides:
-        low, middle, high = side.percentiles
         loss = "not measured" if math.isnan(side.held_out_loss) else f"{side.held_out_loss:.4f}"
         lines.append(
-            f"| {side.name} | {side.examples_per_s:.2f} | {low:.2f}, {middle:.2f}, {high:.2f} | "
-            f"{side.examples_per_s * tokens:.0f} | {side.examples_per_s / best.examples_per_s:.1f}× | "
-            f"{side.examples_per_s / default.examples_per_s:.1f}× | {loss} | {side.peak_memory_bytes / 2**30:.1f} | "
-            f"{side.n_steps} | {side.n_examples} |"
+            f"| {side.name} | {side.speed.cells(tokens, best, default)} | {loss} | "
+            f"{side.speed.peak_memory_bytes / 2**30:.1f} | {side.speed.n_steps} | {side.speed.n_seen} |"
         )
     sizes = ", ".join(f"{batch}: {speed:.2f}" for batch, speed in tried.items())
     return "\n".join(
@@ -273,23 +202,10 @@ def table(sides: Sequence[Side], before: float, tokens: float, tried: dict[int, 
     )
 
 
-def say(text: str) -> None:
-    sys.stderr.write(f"  {time.strftime('%H:%M:%S')} {text}\n")
-    sys.stderr.flush()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
-    parser.add_argument("--trl", type=Path, default=ROOT / ".venv-trl" / "bin" / "python", help="Python that has TRL")
-    parser.add_argument("--quick", action="store_true", help="a few examples, to see that everything runs")
-    given = parser.parse_args()
-    if not given.trl.exists():
-        raise SystemExit(
-            f"{given.trl} is not there: make an environment with benchmarks/lm/trl.txt and name it with --trl"
-        )
+    given = asked(__doc__)
     sizes = QUICK if given.quick else Sizes()
-    train_pairs, held_pairs = receipts(sizes)
+    train_pairs, held_pairs = receipts(sizes.train, sizes.held_out)
     base = find_base("gemma3-270m", accepted=("gemma",)).folder
     train, held = encode(base, train_pairs), encode(base, held_pairs)
     with tempfile.TemporaryDirectory(prefix="metier-bench-") as name:
@@ -301,17 +217,13 @@ def main() -> None:
         theirs, tried = trl_sides(given.trl, base, train, held, sizes, work)
     sides = [*theirs, *ours]
     tokens = sum(len(one.ids) - one.n_prompt for one in train) / len(train)
-    if given.out is not None:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        figures = {
-            "sides": [vars(side) for side in sides],
-            "loss_before": before,
-            "trl_examples_per_s_by_batch": tried,
-            "answer_tokens_an_example": tokens,
-            "cores": usable_cores(),
-            "time": time.time(),
-        }
-        given.out.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    figures = {
+        "sides": [asdict(side) for side in sides],
+        "loss_before": before,
+        "trl_examples_per_s_by_batch": tried,
+        "answer_tokens_an_example": tokens,
+    }
+    write_figures(given.out, figures)
     sys.stdout.write(table(sides, before, tokens, tried, len(held)) + "\n")
 
 

@@ -79,6 +79,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "statistics": Benchmark("Validity and power of the statistics", "statistics_validity.py", quick=("--draws", "200")),
     "pii": Benchmark("PII scrub", "pii.py", quick=("--per-entity", "20")),
     "lm-tuning": Benchmark("Tuning a language model, beside TRL's SFTTrainer", "lm_tuning.py", quick=("--quick",)),
+    "lm-preference": Benchmark(
+        "Preference tuning of a language model, beside TRL's DPOTrainer", "lm_preference.py", quick=("--quick",)
+    ),
     "lm-vocabulary": Benchmark("Vocabularies trimmed to real texts", "lm_vocabulary.py", quick=("--quick",)),
     "lm-serving": Benchmark(
         "The served language model: vocabulary trimmed against whole", "lm_serving.py", quick=("--quick",)

@@ -128,7 +128,7 @@ def _learn(
     while run.step < len(steps):
         progress("Preference tuning", run.step, len(steps))
         for group in run.optimiser.param_groups:
-            group["lr"] = plan.rate * _schedule(run.step, len(steps), plan.warm_up)
+            group["lr"] = plan.rate * schedule(run.step, len(steps), plan.warm_up)
         _step(run, pairs, reference, steps[run.step], plan)
         run.step += 1
         if run.step < len(steps) and time.perf_counter() - saved >= plan.checkpoint_every_s:
@@ -165,7 +165,7 @@ def _step(run: Run, pairs: Sequence[CodedPair], reference: Tensor, places: Any, 
     run.told_apart.append(sum(margin > 0 for margin in margins) / len(margins))
 
 
-def _schedule(step: int, total: int, warm_up: float) -> float:
+def schedule(step: int, total: int, warm_up: float) -> float:
     """Share of the top rate: linear up over the first `warm_up` of the steps, then half a cosine to zero."""
     rise = max(1, round(warm_up * total))
     if step < rise:
