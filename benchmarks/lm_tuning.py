@@ -104,7 +104,6 @@ def by_trl(
         "config": config,
         "lora": lora,
         "dtype": dtype,
-        "attention": None,
         "rates": None,
         "merged": None if merged is None else str(merged),
     }

@@ -3,8 +3,8 @@
     python trl_side.py JOB.json
 
 The job: `trainer` (sft or dpo), the model's `folder`, `rows` (the examples' columns, tokenised already), `config` and
-`lora` (settings), `dtype` and `attention` of the weights (null: the trainer loads the model as it does by default), `rates`
-(of each step; null: the trainer's schedule), `seed`, `work`, `merged` (where the tuned model is wanted, or null) and `out`,
+`lora` (settings), the weights' `dtype` (null: the trainer loads the model as it does by default), `rates` (of each step;
+null: the trainer's schedule), `seed`, `work`, `merged` (where the tuned model is wanted, or null) and `out`,
 where the result goes: seconds of every optimiser step, examples in each, seconds an example that the reference took by
 itself, peak memory.
 """
@@ -81,9 +81,7 @@ def main() -> None:
     )
     model: Any = job["folder"]
     if job["dtype"] is not None:
-        model = AutoModelForCausalLM.from_pretrained(
-            job["folder"], dtype=getattr(torch, job["dtype"]), attn_implementation=job["attention"]
-        )
+        model = AutoModelForCausalLM.from_pretrained(job["folder"], dtype=getattr(torch, job["dtype"]))
     trainer = trainer_of(
         model=model,
         args=config,
