@@ -46,6 +46,8 @@ from metier.students.lm.tuning.plan import TuningPlan
 FOUR = 4  # examples in an optimiser step
 RANK = 32
 RATE = 1e-3
+# What was to be reached.
+LEAST_TO_BEST, LEAST_TO_DEFAULTS, MOST_EXCESS_LOSS, MOST_GIB = 6.0, 10.0, 0.02, 5.0
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,24 @@ def plans(train: Sequence[Encoded], sizes: Sizes) -> dict[str, TuningPlan]:
     }
 
 
+def reached(side: Side, best: Side, default: Side) -> str:
+    """A side of ours against what it has to reach."""
+    speed, usual = side.speed.per_s / best.speed.per_s, side.speed.per_s / default.speed.per_s
+    excess = side.held_out_loss - best.held_out_loss
+    targets = (
+        (f"{speed:.1f}× TRL's best (≥ {LEAST_TO_BEST:g}×)", speed >= LEAST_TO_BEST),
+        (f"{usual:.1f}× its defaults (≥ {LEAST_TO_DEFAULTS:g}×)", usual >= LEAST_TO_DEFAULTS),
+        (f"a held-out loss {excess:+.4f} to its best's (≤ +{MOST_EXCESS_LOSS:g})", excess <= MOST_EXCESS_LOSS),
+        (
+            f"{side.speed.peak_memory_bytes / 2**30:.1f} GiB (≤ {MOST_GIB:g})",
+            side.speed.peak_memory_bytes <= MOST_GIB * 2**30,
+        ),
+    )
+    return (
+        f"- {side.name}: " + "; ".join(f"{told}: {'reached' if is_so else 'missed'}" for told, is_so in targets) + "."
+    )
+
+
 def table(sides: Sequence[Side], before: float, tokens: float, tried: dict[int, float], held: int) -> str:
     """Markdown; speeds beside those of each TRL side."""
     default, best = sides[0].speed, sides[1].speed
@@ -197,6 +217,8 @@ def table(sides: Sequence[Side], before: float, tokens: float, tried: dict[int, 
             "",
             f"Held-out loss: nats per answer token on {held} other receipts, float32, whole vocabulary (ours with the "
             f"trimmed rows put back); before tuning {before:.4f}. TRL's examples/s by batch size: {sizes}.",
+            "",
+            *(reached(side, sides[1], sides[0]) for side in sides[2:]),
         ]
     )
 
