@@ -130,45 +130,47 @@ def test_from_a_file_to_a_report_and_answers(tmp_path: Path, metier: Metier) -> 
     assert all(log["version"] == 2 and log["samples"] for log in logs.values())
 
 
-def test_changed_settings_run_again_only_what_depends_on_them(tmp_path: Path, metier: Metier) -> None:
+def test_changed_settings_run_again_only_what_depends_on_them(tmp_path: Path, command: Metier) -> None:
+    (tmp_path / "metier.toml").write_text(SETTINGS)
     write_records(tmp_path / "intents.csv", 600)
-    metier("import", "intents.csv")
-    metier("run", "intents")
+    command("import", "intents.csv")
+    command("run", "intents")
     (tmp_path / "metier.toml").write_text(SETTINGS + "[calibrate]\nalpha = 0.1\n")
-    again = metier("run", "intents").stdout.splitlines()
+    again = command("run", "intents").stdout.splitlines()
     states = {line.split()[0]: line.rsplit(": ", 1)[1] for line in again if line.endswith((": made", "skipped"))}
     assert states["dataset"] == states["specialist"] == states["evaluation"] == "unchanged, skipped"
     assert states["policy"] == states["economics"] == states["report"] == "made"
 
 
-def test_labelled_records_alone_get_everything_but_a_price(tmp_path: Path, metier: Metier) -> None:
+def test_labelled_records_alone_get_everything_but_a_price(tmp_path: Path, command: Metier) -> None:
     (tmp_path / "metier.toml").write_text('[train]\nstudents = ["linear"]\n')
     write_records(tmp_path / "intents.csv", 600)
-    metier("import", "intents.csv")
-    printed = metier("run", "intents").stdout
+    command("import", "intents.csv")
+    printed = command("run", "intents").stdout
     assert "Not priced:" in printed
     assert "Report:" in printed
     report = json.loads((tmp_path / "reports" / "intents.json").read_text())
     assert [missing["stage"] for missing in report["missing"]] == ["economics"]
 
 
-def test_messages_name_what_to_do(tmp_path: Path, metier: Metier) -> None:
-    assert "metier import FILE" in metier("audit", code=1).stderr
+def test_messages_name_what_to_do(tmp_path: Path, command: Metier) -> None:
+    (tmp_path / "metier.toml").write_text(SETTINGS)
+    assert "metier import FILE" in command("audit", code=1).stderr
     (tmp_path / "empty.jsonl").write_text("")
-    assert "empty" in metier("import", "empty.jsonl").stdout
-    assert "no such file" in metier("import", "absent.jsonl", code=1).stderr
+    assert "empty" in command("import", "empty.jsonl").stdout
+    assert "no such file" in command("import", "absent.jsonl", code=1).stderr
     write_records(tmp_path / "intents.csv", 300)
-    metier("import", "intents.csv")
-    assert "metier audit" in metier("curate", "intents", code=1).stderr
-    metier("audit")
-    assert "Nearest: intents" in metier("curate", "intentz", code=1).stderr
-    assert "metier curate intents" in metier("train", "intents", code=1).stderr
-    metier("curate", "intents")
-    assert "metier train intents" in metier("evaluate", "intents", code=1).stderr
-    assert "no artefact" in metier("show", "zzzz", code=1).stderr
-    assert "received 7" in metier("calibrate", "intents", "--alpha", "7", code=1).stderr
+    command("import", "intents.csv")
+    assert "metier audit" in command("curate", "intents", code=1).stderr
+    command("audit")
+    assert "Nearest: intents" in command("curate", "intentz", code=1).stderr
+    assert "metier curate intents" in command("train", "intents", code=1).stderr
+    command("curate", "intents")
+    assert "metier train intents" in command("evaluate", "intents", code=1).stderr
+    assert "no artefact" in command("show", "zzzz", code=1).stderr
+    assert "received 7" in command("calibrate", "intents", "--alpha", "7", code=1).stderr
     # A report can be had at any stage: it says what is missing.
-    assert "Report:" in metier("report", "intents").stdout
+    assert "Report:" in command("report", "intents").stdout
 
 
 def wait_until_begun(process: subprocess.Popen[bytes]) -> None:

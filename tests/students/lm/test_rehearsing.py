@@ -19,6 +19,7 @@ from metier.errors import BadInput, ExportFailed
 from metier.progress import silent
 from metier.students import LmStudent, TaskSpec
 from metier.students.lm.bases import find_base
+from metier.students.lm.building import PARALLEL
 from metier.students.lm.phases import open_phases
 from metier.students.lm.predictor import asking_of
 from metier.students.lm.prompts import baked_form, full_form
@@ -130,7 +131,7 @@ def test_a_vocabulary_that_cannot_be_cut_may_still_be_served(tiny_model: MakeMod
     forms = full_form(FIELDS, found.folder), baked_form(FIELDS, found.folder)
     trimmed = cut_vocabulary(job, found, forms)
     assert trimmed.reason.startswith("the vocabulary was kept whole: its vocabulary lacks 1 of the 256 byte tokens")
-    rehearse(job, trimmed, asking_of(FIELDS, (), forms[0], 48).constraint, forms)
+    rehearse(job, trimmed, asking_of(FIELDS, (), forms[0], 48).constraint, forms, parallel=PARALLEL)
     assert (tmp_path / "work" / "rehearsal.json").is_file()
 
 
