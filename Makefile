@@ -42,7 +42,7 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-# Figures for docs/benchmarks.md: about four hours on 2 quiet cores.
+# Figures for docs/benchmarks.md: about five hours on 2 quiet cores.
 bench: $(STAMP) $(PEERS) $(LITELLM) $(TRL)
 	$(BIN)/python benchmarks/run.py
 

@@ -1,6 +1,6 @@
 """Run every benchmark and write docs/benchmarks.md: the figures with their n and spread, and the machine they come from.
 
-    python benchmarks/run.py            all of it, about an hour and a half on 2 quiet cores
+    python benchmarks/run.py            all of it, about five hours on 2 quiet cores
     python benchmarks/run.py --quick    small sizes, to see that everything runs; writes no docs
     python benchmarks/run.py --only audit import
     python benchmarks/run.py --only gateway      every one whose name begins with gateway-
@@ -205,18 +205,28 @@ def _is_named(name: str, wanted: Sequence[str]) -> bool:
 
 
 def write_page() -> None:
-    """Put the newest section of every benchmark into docs/benchmarks.md."""
+    """Put the newest section of every benchmark into docs/benchmarks.md; where a benchmark was not run here, the section
+    that stands there already."""
+    there = _sections(_read(str(PAGE)))
     parts = [
         "# Benchmarks",
         "",
         "Made by `make bench`; nothing here is typed in by hand. Data: `METIER_DATA` (default `../shared/data`).",
         "",
     ]
-    for name in BENCHMARKS:
+    for name, benchmark in BENCHMARKS.items():
         path = RESULTS / f"{name}.md"
         if path.exists():
             parts.append(path.read_text(encoding="utf-8"))
+        elif benchmark.title in there:
+            parts.append(there[benchmark.title])
     PAGE.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _sections(page: str) -> dict[str, str]:
+    """The sections of a page, each with its heading, by title."""
+    sections = [f"## {part}".rstrip("\n") + "\n" for part in page.split("\n## ")[1:]]
+    return {section.removeprefix("## ").partition("\n")[0]: section for section in sections}
 
 
 def _read(path: str) -> str:
