@@ -142,7 +142,7 @@ def test_a_build_that_loses_what_was_learnt_last_is_not_kept(
     summary = fit(base, folder, parity_margin=0.2)
     assert "; the build of what was made loses too many of its right answers: " in refitted(summary)
     assert "right: 75.0% against 100.0%" in refitted(summary)
-    assert refitted(summary).endswith(": not kept")
+    assert refitted(summary).endswith("; margin 20.0 points: not kept")
     assert summary.language_model is not None
     assert "after the last learning" not in summary.language_model.parity
     assert not (folder / "adapter-refit").exists()

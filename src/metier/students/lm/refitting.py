@@ -74,11 +74,13 @@ def refit(job: Job, learnt: Learnt, asking: Asking, built: Built, answered: list
     told = f"{n_tune:,} tune examples were learnt from when all was chosen"
     why = ""
     if right_after < right_before:
-        why = f"{right_after:,} of {n:,} of the tune split were answered rightly then, {right_before:,} before"
+        why = (
+            f"{right_after:,} of {n:,} of the tune split were answered rightly then, {right_before:,} before: not kept"
+        )
     elif not found["is_alike"]:
         why = f"the build of what was made loses too many of its right answers: {found['parity']}"
     if why:
-        return replace(before, story=f"{told}; {why}: not kept", peak_memory_bytes=made.peak_memory_bytes)
+        return replace(before, story=f"{told}; {why}", peak_memory_bytes=made.peak_memory_bytes)
     parity = (
         f"{built.parity}; after the last learning {built.served}, on examples that it has learnt: {found['parity']}"
     )

@@ -36,7 +36,7 @@ def test_counts_and_sentence() -> None:
     assert found.gain == paired_difference([*[1] * 6, 0, 0, 1, 0], [*[1] * 8, 0, 0])
     interval = f"-10.0 points (95% interval {100 * found.gain.lower:+.1f} to {100 * found.gain.upper:+.1f})"
     assert interval in found.sentence
-    assert found.sentence.endswith("declared margin 5.0 points: not kept")
+    assert found.sentence.endswith("; margin 5.0 points: not kept")
     assert compare_answers(ours, theirs, WANTED, is_same=same_record, margin=0.1).holds
 
 

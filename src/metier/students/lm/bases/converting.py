@@ -15,6 +15,7 @@ from metier.students.lm.bases.gguf_config import ROTARY_FACTORS, config_fields
 from metier.students.lm.bases.gguf_files import GgufHead
 from metier.students.lm.bases.gguf_header import write_without_tokenizer
 from metier.students.lm.bases.gguf_tokenizers import tokenizer_json
+from metier.students.lm.exporting.builds import known_names
 from metier.students.lm.vocabulary.facts import TokenizerFacts, write_facts
 
 
@@ -110,11 +111,7 @@ def _is_tied_head(name: str, model: Any) -> bool:
 
 def _check_all_used(head: GgufHead, model: Any) -> None:
     """Raise BadInput where the file holds weights that have no place in the model, which transformers leaves out."""
-    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
-
-    architecture = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == head.architecture)
-    names = get_tensor_name_map(architecture, model.config.num_hidden_layers)
-    used = {names.get_name(name, try_suffixes=(".weight", ".bias")) for name in model.state_dict()}
+    used = set(map(known_names(head.architecture, model.config.num_hidden_layers), model.state_dict()))
     left = sorted(set(head.header.tensors) - used - {ROTARY_FACTORS})
     if left:
         raise BadInput(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +77,23 @@ def written(target: Path) -> Iterator[Path]:
 
 def tensor_names(shape: Shape) -> Callable[[str], str]:
     """From transformers' name of a tensor to GGUF's. It raises ExportFailed for one that llama.cpp has no place for."""
-    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
-
-    architecture = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == shape.architecture)
-    names = get_tensor_name_map(architecture, shape.n_layers)
+    known_name = known_names(shape.architecture, shape.n_layers)
 
     def name_of(name: str) -> str:
-        found: str | None = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        found = known_name(name)
         if found is None:
             raise ExportFailed(f"the model has a tensor that llama.cpp's {shape.architecture} has no place for: {name}")
         return found
 
     return name_of
+
+
+def known_names(architecture: str, n_layers: int) -> Callable[[str], str | None]:
+    """From transformers' name of a tensor to GGUF's; None for one that llama.cpp has no place for."""
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    kind = next(arch for arch, name in MODEL_ARCH_NAMES.items() if name == architecture)
+    return partial(get_tensor_name_map(kind, n_layers).get_name, try_suffixes=(".weight", ".bias"))
 
 
 def read_tensors(path: Path) -> Iterator[tuple[str, Array]]:

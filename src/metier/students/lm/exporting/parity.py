@@ -62,7 +62,7 @@ class Parity:
             f"(95% interval {self.same.lower:.1%} to {self.same.upper:.1%}); right: {self.served.estimate:.1%} against "
             f"{self.training.estimate:.1%}, a paired difference of {100 * self.gain.estimate:+.1f} points "
             f"(95% interval {100 * self.gain.lower:+.1f} to {100 * self.gain.upper:+.1f}); "
-            f"declared margin {100 * self.margin:.1f} points: {kept}"
+            f"margin {100 * self.margin:.1f} points: {kept}"
         )
 
 
