@@ -8,8 +8,9 @@ Scores are out-of-distribution scores: higher means further outside. Outside is 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its stats and optimize take long to load: at their first use
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from metier.statistics.arrays import FloatArray, Groups, as_finite, group_codes, group_sums, in_unit_interval
 from metier.statistics.intervals import Interval, normal_quantile, wilson
@@ -76,9 +77,9 @@ def auroc(
     n_in, n_out = len(inside), len(outside)
     if not n_in or not n_out:
         raise ValueError(f"{n_in} scores inside and {n_out} outside; both sides need at least one")
-    ranks = stats.rankdata(np.concatenate([outside, inside]))
-    place_out = (ranks[:n_out] - stats.rankdata(outside)) / n_in
-    place_in = 1 - (ranks[n_out:] - stats.rankdata(inside)) / n_out
+    ranks = scipy.stats.rankdata(np.concatenate([outside, inside]))
+    place_out = (ranks[:n_out] - scipy.stats.rankdata(outside)) / n_in
+    place_in = 1 - (ranks[n_out:] - scipy.stats.rankdata(inside)) / n_out
     area = float(place_out.mean())
     codes, n_units = _joint_codes(groups_in, groups_out, n_in, n_out)
     shares = np.concatenate([(place_out - area) / n_out, (place_in - area) / n_in])

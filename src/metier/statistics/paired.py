@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its stats and optimize take long to load: at their first use
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from metier.statistics.arrays import (
     FloatArray,
@@ -101,7 +102,7 @@ def sign_flip_test(differences: ArrayLike, groups: Groups | None = None) -> floa
     pmf = np.ones(1)
     for magnitude, count in zip(magnitudes.tolist(), counts.tolist(), strict=True):
         step = np.zeros(magnitude * count + 1)
-        step[::magnitude] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        step[::magnitude] = scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
         pmf = np.convolve(pmf, step)
     span = len(pmf) - 1
     distance = np.abs(2 * np.arange(span + 1) - span)
@@ -193,10 +194,10 @@ def _rejection_probability(nuisance: FloatArray, critical: IntArray, n: int, nul
     c = np.minimum(starts[:, None] + np.arange(width), n)
     fresh = np.diff(c, axis=1, prepend=-1) > 0  # the clipped tail repeats n: count it once
     q = nuisance[:, None]
-    mass = np.where(fresh, stats.binom.pmf(c, n, q), 0.0)
+    mass = np.where(fresh, scipy.stats.binom.pmf(c, n, q), 0.0)
     rate = np.clip((q + null_difference) / np.maximum(1 - q, 1e-300), 0.0, 1.0)
     needed, left = critical[c], n - c
-    tail = np.where(needed <= 0, 1.0, stats.binom.sf(needed - 1, left, rate))
+    tail = np.where(needed <= 0, 1.0, scipy.stats.binom.sf(needed - 1, left, rate))
     outside = np.maximum(0.0, 1 - mass.sum(axis=1))
     return np.asarray((mass * tail).sum(axis=1) + outside)
 

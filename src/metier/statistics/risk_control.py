@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # its stats and optimize take long to load: at their first use
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from metier.statistics.arrays import (
     FloatArray,
@@ -131,14 +132,10 @@ def promising_part(
     n_tune = same_length(scores=scores, correct=hits)
     kept, errors = counts_at(scores, hits, walk)
     expected = np.round(kept * n_calibration / max(n_tune, 1)).astype(int)
-    chances = np.array(
-        [
-            float(stats.binom.cdf(largest_passing_errors(int(n), alpha, delta), int(n), (e + 1) / (k + 2)))
-            if n
-            else 0.0
-            for n, e, k in zip(expected, errors, kept, strict=True)
-        ]
-    )
+    counts, which = np.unique(expected, return_inverse=True)
+    passing = np.array([largest_passing_errors(int(n), alpha, delta) for n in counts])[which]
+    # Where not even no error passes (-1), there is no chance.
+    chances = np.where(passing < 0, 0.0, special.bdtr(np.maximum(passing, 0), expected, (errors + 1) / (kept + 2)))
     likely = np.flatnonzero(chances >= _LIKELY_PASS)
     start = int(likely[0]) if len(likely) else int(chances.argmax())
     return walk[start:]
@@ -179,7 +176,7 @@ def horizon_p_values(n_errors: ArrayLike, n_kept: ArrayLike, n_next: ArrayLike, 
     errors, kept, ahead = np.broadcast_arrays(*(np.asarray(x, dtype=np.int64) for x in (n_errors, n_kept, n_next)))
     total_errors = errors + np.floor(alpha * ahead + 1e-9).astype(np.int64) + 1
     possible = total_errors <= kept + ahead
-    tail = stats.hypergeom.cdf(errors, kept + ahead, np.minimum(total_errors, kept + ahead), kept)
+    tail = scipy.stats.hypergeom.cdf(errors, kept + ahead, np.minimum(total_errors, kept + ahead), kept)
     return np.asarray(np.where((kept > 0) & possible, tail, 1.0))
 
 

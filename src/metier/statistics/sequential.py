@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy  # its stats and optimize take long to load: at their first use
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from metier.statistics.arrays import FloatArray, in_unit_interval
 from metier.statistics.intervals import Interval
@@ -118,8 +119,8 @@ def confidence_sequence(n_wrong: int, n: int, level: float = 0.95) -> Interval:
         return float(marginal - special.xlogy(n_wrong, p) - special.xlog1py(n_right, -p) - limit)
 
     estimate = n_wrong / n
-    lower = optimize.brentq(excess, _TINY, estimate) if n_wrong and excess(_TINY) > 0 else 0.0
-    upper = optimize.brentq(excess, estimate, 1 - _TINY) if n_right and excess(1 - _TINY) > 0 else 1.0
+    lower = scipy.optimize.brentq(excess, _TINY, estimate) if n_wrong and excess(_TINY) > 0 else 0.0
+    upper = scipy.optimize.brentq(excess, estimate, 1 - _TINY) if n_right and excess(1 - _TINY) > 0 else 1.0
     return Interval(estimate, float(lower), float(upper), level, n, n, _METHOD)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize, minimize_scalar
+import scipy  # its stats and optimize take long to load: at their first use
 from scipy.special import expit, log_softmax, softmax
 
 from metier.students.base import FloatArray
@@ -71,7 +71,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], places: npt.NDArray[np.int
         return -float(log_softmax(kept / np.exp(log_temperature), axis=1)[rows, right].mean())
 
     low, high = np.log(TEMPERATURES)
-    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+    return float(np.exp(scipy.optimize.minimize_scalar(loss, bounds=(low, high), method="bounded").x))
 
 
 def fit_score_model(
@@ -108,7 +108,7 @@ def fit_score_model(
         return value, gradient
 
     bounds = [(None, None), (0.0, None), (0.0, None)]
-    bias, confidence_weight, foreign_weight = minimize(
+    bias, confidence_weight, foreign_weight = scipy.optimize.minimize(
         loss, np.array([0.0, 1.0, 1.0]), jac=True, bounds=bounds, method="L-BFGS-B"
     ).x
     if confidence_weight + foreign_weight <= _MARGIN:

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+import scipy  # its stats and optimize take long to load: at their first use
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from metier.artefacts.tasks import OutputKind
 from metier.students.base import FloatArray
@@ -98,7 +97,9 @@ def fit_answer_score(features: FloatArray, right: BoolArray) -> AnswerScore:
         return value, np.concatenate([[slope.sum()], slope @ x + _PRIOR * off])
 
     start = np.concatenate([[0.0], np.full(k, equal)])
-    found = minimize(loss, start, jac=True, bounds=[(None, None), *[(0.0, None)] * k], method="L-BFGS-B").x
+    found = scipy.optimize.minimize(
+        loss, start, jac=True, bounds=[(None, None), *[(0.0, None)] * k], method="L-BFGS-B"
+    ).x
     return AnswerScore(
         float(found[0]),
         tuple(float(value) for value in found[1:]),
@@ -136,7 +137,7 @@ def auroc(scores: FloatArray, right: BoolArray) -> float:
     n_right, n_wrong = int(right.sum()), int((~right).sum())
     if not n_right or not n_wrong:
         return float("nan")
-    above = float(rankdata(scores)[right].sum()) - n_right * (n_right + 1) / 2
+    above = float(scipy.stats.rankdata(scores)[right].sum()) - n_right * (n_right + 1) / 2
     return above / (n_right * n_wrong)
 
 
