@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from metier.students.lm.tuning.averaging import Average
+from metier.students.lm.tuning.averaging import Average, is_averaged
 
 
 class Engine:
@@ -60,3 +61,12 @@ def test_a_mean_goes_on_where_it_was_stored() -> None:
     assert all(torch.equal(whole.tensors()[name], tensor) for name, tensor in second.tensors().items())
     second.restore({})
     assert second.tensors() == {}
+
+
+@pytest.mark.parametrize(
+    ("total", "share", "first"),
+    [(100, 0.6, 41), (1000, 0.25, 751), (40, 0.6, 25), (40, 1.0, 25), (12, 0.6, None), (100, 0.0, None)],
+)
+def test_the_mean_begins_when_the_weights_have_settled(total: int, share: float, first: int | None) -> None:
+    steps = [step for step in range(1, total + 1) if is_averaged(step, total, share)]
+    assert steps == ([] if first is None else list(range(first, total + 1)))

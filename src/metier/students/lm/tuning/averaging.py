@@ -11,6 +11,14 @@ from torch import Tensor
 from metier.students.lm.tuning.engines import Engine
 
 _PREFIX = "mean."
+# In the first steps the weights go one way, and their mean lags behind them.
+_UNSETTLED_STEPS = 24
+
+
+def is_averaged(step: int, total: int, share: float) -> bool:
+    """Whether the weights after a step, counted from 1, belong to the mean: over the last `share` of the steps in `total`,
+    but not while they are still under way. A training of a few steps has no mean."""
+    return step > max((1 - share) * total, _UNSETTLED_STEPS)
 
 
 class Average:

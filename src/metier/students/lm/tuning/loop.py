@@ -14,7 +14,7 @@ from metier.students import checkpoints
 from metier.students.base import EpochPoint
 from metier.students.lm.parts import Encoded
 from metier.students.lm.tuning import ranks
-from metier.students.lm.tuning.averaging import Average
+from metier.students.lm.tuning.averaging import Average, is_averaged
 from metier.students.lm.tuning.engines import Engine
 from metier.students.lm.tuning.memory import give_back, is_out_of_memory
 from metier.students.lm.tuning.optimiser import Optimiser, schedule
@@ -140,7 +140,7 @@ class Run:
         return longest, max(longest, min(self.state.micro_tokens, sum(len(one.ids) for one in read)))
 
     def _is_averaged(self, step: int) -> bool:
-        return step > (1 - self._plan.averaged) * self._total
+        return is_averaged(step, self._total, self._plan.averaged)
 
     def _add_to_average(self) -> None:
         if self._is_averaged(self.state.step):
