@@ -65,7 +65,7 @@ def test_a_mean_goes_on_where_it_was_stored() -> None:
 
 @pytest.mark.parametrize(
     ("total", "share", "first"),
-    [(100, 0.6, 41), (1000, 0.25, 751), (40, 0.6, 25), (40, 1.0, 25), (12, 0.6, None), (100, 0.0, None)],
+    [(600, 0.6, 241), (1000, 0.25, 751), (150, 0.6, 101), (150, 1.0, 101), (12, 0.6, None), (600, 0.0, None)],
 )
 def test_the_mean_begins_when_the_weights_have_settled(total: int, share: float, first: int | None) -> None:
     steps = [step for step in range(1, total + 1) if is_averaged(step, total, share)]

@@ -12,7 +12,7 @@ from metier.students.lm.tuning.engines import Engine
 
 _PREFIX = "mean."
 # In the first steps the weights go one way, and their mean lags behind them.
-_UNSETTLED_STEPS = 24
+_UNSETTLED_STEPS = 100
 
 
 def is_averaged(step: int, total: int, share: float) -> bool:

@@ -29,7 +29,7 @@ class TuningPlan:
     `rate` is the top of the learning rate's schedule: a rise over the share `warm_up` of the steps, then a cosine down
     to a tenth. A step sees examples with `step_tokens` answer tokens or a little more. The tune split is measured
     `evaluations` times an epoch; after `patience` of them in a row without a better one it ends (0: never). Over the last
-    share `averaged` of the steps, but not in the first two dozen, the mean of the weights is what is measured and kept (0:
+    share `averaged` of the steps, but not in the first hundred, the mean of the weights is what is measured and kept (0:
     each state by itself).
     `micro_tokens` bounds what goes through the network at once, where it takes more than one example; `threads` 0 uses
     every core. `precision` "auto" is bfloat16 where the processor multiplies it. `device` "auto" is a GPU, else the CPU.
