@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -152,6 +154,22 @@ def test_the_note_says_what_was_exchanged() -> None:
 
     assert "values of sender, street exchanged" in note
     assert "figures (day, total)" in note
+    assert "the square root of its size" in note
+
+
+@pytest.mark.parametrize("n_each", [1, 5])
+def test_a_large_group_has_variants_by_the_square_root_of_its_size(n_each: int) -> None:
+    small, large = receipts(n_each=1), receipts(n_groups=1, n_each=25)
+    texts = LabelledTexts(small.inputs + large.inputs, small.labels + large.labels, (*small.groups, *["big"] * 25))  # type: ignore[misc]
+    made, _ = variants_of(texts, SCHEMA, n_each, 0)
+
+    assert made.groups is not None
+    counts = Counter(made.groups)
+    assert sum(counts.values()) == n_each * len(texts)
+    each = n_each * len(texts) / (N_GROUPS + 5)
+    assert counts["big"] == pytest.approx(5 * each, abs=1)
+    assert all(counts[f"g{group}"] in (math.floor(each), math.ceil(each)) for group in range(N_GROUPS))
+    assert Counter(made.groups[: len(texts)])["big"] < len(texts) / 2  # mixed, not one group after another
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ A train split holds few companies and many receipts of each. A model that reads 
 heart. Variants stand in for further passes: names and addresses are exchanged for another group's (mention replacement, Dai
 and Adel, "An Analysis of Simple Data Augmentation for Named Entity Recognition", COLING 2020) or for ones made of several,
 amounts and dates for another example's, lines of other groups are put in, and lines that hold no value are left out. The
-record changes with the text.
+record changes with the text. What a group looks like stays, and a few groups may have most of the examples: a group has
+variants by the square root of its size (square-root sampling, Mahajan et al., "Exploring the Limits of Weakly Supervised
+Pretraining", ECCV 2018).
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from metier.metrics.grounding import copied_fields
@@ -154,19 +159,33 @@ class Varier:
 def variants_of(
     texts: LabelledTexts, schema: Mapping[str, Any], n_each: int, seed: int
 ) -> tuple[LabelledTexts, tuple[str, ...]]:
-    """`n_each` variants of every example, all of one round before the next, and a note; none of either where there is
-    nothing to exchange."""
+    """`n_each` rounds of as many variants as there are examples, and a note; none of either where there is nothing to
+    exchange. Over all rounds a group's share goes with the square root of its size."""
     varier = Varier(texts, schema)
     if not (varier.fields and n_each):
         return texts.take([]), ()
-    made = [varier.vary(place, f"{seed} {round_} {place}") for round_ in range(n_each) for place in range(len(texts))]
+    groups = texts.groups or tuple(map(str, range(len(texts))))
+    places = _drawn(groups, n_each * len(texts), random.Random(f"{seed} drawn"))
+    made = [varier.vary(place, f"{seed} {number} {place}") for number, place in enumerate(places)]
     drawn = f", figures ({', '.join(varier.figures)}) for other examples'" if varier.figures else ""
     note = (
         f"in place of further passes {len(made):,} variants of the train examples were learnt from: values of "
-        f"{', '.join(varier.fields)} exchanged for other groups' or made-up ones{drawn}, lines put in and left out"
+        f"{', '.join(varier.fields)} exchanged for other groups' or made-up ones{drawn}, lines put in and left out; a "
+        "group's variants go with the square root of its size"
     )
-    groups = None if texts.groups is None else texts.groups * n_each
-    return LabelledTexts(tuple(text for text, _ in made), tuple(label for _, label in made), groups), (note,)
+    of = None if texts.groups is None else tuple(groups[place] for place in places)
+    return LabelledTexts(tuple(text for text, _ in made), tuple(label for _, label in made), of), (note,)
+
+
+def _drawn(groups: Sequence[str], n: int, rng: random.Random) -> list[int]:
+    """`n` places in a mixed order, each as often as its share to the next whole number (systematic sampling, Madow 1949):
+    all examples of a group have as much of its share, the square root of how many they are."""
+    n_of = Counter(groups)
+    edges = list(accumulate(n_of[group] ** -0.5 for group in groups))
+    start = rng.random()
+    places = [min(bisect(edges, (number + start) / n * edges[-1]), len(edges) - 1) for number in range(n)]
+    rng.shuffle(places)
+    return places
 
 
 def _filled(unit: Unit, new: Mapping[Key, Value]) -> Unit:
