@@ -154,7 +154,7 @@ def our_side(
         if description.startswith("Tuning"):
             stamps.setdefault(done, time.perf_counter())
 
-    # No tune split: what the training ends with is kept, as TRL keeps it (ours is the mean of the last weights).
+    # No tune split: what the training ends with is kept, as TRL keeps it.
     tuned = tune(trimmed.folder, train, [], plan, work / f"{name}-tuned", recipe="benchmark", progress=progress)
     restored = work / f"{name}-restored"
     restore(tuned.folder, base, restored)
