@@ -18,6 +18,7 @@ from metier.generalists.protocol import GeneralistAnswer, Question
 from metier.generalists.reading import check_schemas, read_answer
 from metier.generalists.replies import Reply, read_body, read_status
 from metier.generalists.shots import Shot
+from metier.llama_models import load_model
 from metier.machine import usable_cores
 from metier.progress import Progress, silent
 
@@ -176,16 +177,20 @@ def _load(settings: LocalGguf) -> Any:
         import xllamacpp
     except ImportError:
         raise MissingExtra("lm", "a local GGUF model") from None
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(settings.path)
-    parameters.n_ctx = settings.context_tokens
-    parameters.n_parallel = 1
-    parameters.verbosity = _QUIET
-    # Copies of earlier prompts would be made at every call and may fill gigabytes; the prefix stays without them.
-    parameters.cache_ram_mib = 0
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = settings.n_threads
+
+    def parameters() -> Any:
+        made = xllamacpp.CommonParams()
+        made.model.path = str(settings.path)
+        made.n_ctx = settings.context_tokens
+        made.n_parallel = 1
+        made.verbosity = _QUIET
+        # Copies of earlier prompts would be made at every call and may fill gigabytes; the prefix stays without them.
+        made.cache_ram_mib = 0
+        made.cpuparams.n_threads = made.cpuparams_batch.n_threads = settings.n_threads
+        return made
+
     try:
-        return xllamacpp.Server(parameters)
+        return load_model(parameters)
     except RuntimeError as error:
         raise GeneralistFailed(f"{settings.path}: llama.cpp cannot load this file as a GGUF model: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metier.errors import BadInput, MissingExtra
+from metier.llama_models import load_model
 from metier.machine import usable_cores
 
 _QUIET = -1
@@ -126,27 +127,32 @@ def _load(path: Path, n_context: int, threads: int, parallel: int, adapters: Map
     for file in (path, *adapters):
         if not file.is_file():
             raise BadInput(f"no model file at {file}")
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(path)
-    parameters.n_ctx = n_context * parallel
-    parameters.n_parallel = parallel
-    parameters.verbosity = _QUIET
-    parameters.api_keys = [key]
-    parameters.ui = False
-    parameters.endpoint_slots = False
-    parameters.fit_params = False
-    parameters.cache_ram_mib = _NO_STORE_MIB
-    # The whole window of every layer is kept: prompts that begin alike, and the labels' forks, are not read anew.
-    parameters.swa_full = True
-    parameters.n_ctx_checkpoints = 0
-    parameters.n_threads_http = 2
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads or idle_cores()
-    if adapters:
-        parameters.lora_adapters = [
-            xllamacpp.CommonAdapterLoraInfo(str(adapter), scale) for adapter, scale in adapters.items()
-        ]
+    n_threads = threads or idle_cores()
+
+    def parameters() -> Any:
+        made = xllamacpp.CommonParams()
+        made.model.path = str(path)
+        made.n_ctx = n_context * parallel
+        made.n_parallel = parallel
+        made.verbosity = _QUIET
+        made.api_keys = [key]
+        made.ui = False
+        made.endpoint_slots = False
+        made.fit_params = False
+        made.cache_ram_mib = _NO_STORE_MIB
+        # The whole window of every layer is kept: prompts that begin alike, and the labels' forks, are not read anew.
+        made.swa_full = True
+        made.n_ctx_checkpoints = 0
+        made.n_threads_http = 2
+        made.cpuparams.n_threads = made.cpuparams_batch.n_threads = n_threads
+        if adapters:
+            made.lora_adapters = [
+                xllamacpp.CommonAdapterLoraInfo(str(adapter), scale) for adapter, scale in adapters.items()
+            ]
+        return made
+
     try:
-        return xllamacpp.Server(parameters)
+        return load_model(parameters)
     except (RuntimeError, MemoryError) as error:
         # llama.cpp does not say which of the two it is.
         raise BadInput(
