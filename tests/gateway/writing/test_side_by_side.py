@@ -84,7 +84,7 @@ def mean_busy(receipts: Shop, servers: list[Any], n_places: int) -> float:
         receipts.store, lambda _: RouteSettings(mode="route", audit_share=0.0), writing=Writing(n_places, 1)
     )
     holder.refresh()
-    (server,) = servers
+    server = servers[0]  # after it the same file may have been opened for a moment, see `llama_models`
     with ThreadPoolExecutor(len(INPUTS)) as pool:
         for _ in range(_ROUNDS):
             decided = list(pool.map(lambda text: finished(holder.decide(request(text), "mtr-1")), INPUTS))
