@@ -119,6 +119,27 @@ def test_a_failed_stage_leaves_its_folder_for_the_next_run_and_no_artefact(tmp_p
     assert store.produce(RECIPE, resume, clock=clock).fresh
 
 
+@pytest.mark.parametrize("moved", ["replace", "rename"])
+def test_a_run_that_is_stopped_while_it_stores_goes_on(
+    moved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest half written, or the folder not yet in its place."""
+    store = ArtefactStore(tmp_path)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, moved, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            store.produce(RECIPE, lambda _: a_policy(), clock=clock)
+    assert store.manifests() == []
+    made = store.produce(RECIPE, lambda _: a_policy(), clock=clock)
+    assert made.fresh
+    assert list(made.manifest.files) == ["payload.json"]
+    assert store.load(made.manifest).reason == "certified"  # type: ignore[union-attr]
+
+
 def test_a_killed_process_leaves_the_store_consistent(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import os, signal

@@ -21,9 +21,16 @@ from filelock import FileLock, Timeout
 from metier.artefacts.kinds import KINDS, Artefact, kind_of
 from metier.artefacts.manifests import Manifest
 from metier.errors import BadArtefact, NotFound, StoreBusy
-from metier.store.payload import digest, flush, payload_files, read_payload, write_payload
+from metier.store.payload import (
+    MANIFEST,
+    UNFINISHED_MANIFEST,
+    digest,
+    flush,
+    payload_files,
+    read_payload,
+    write_payload,
+)
 
-MANIFEST = "manifest.json"
 _ID_LENGTH = 16  # 64 bits: a collision among a million artefacts has a chance of about 3e-8
 _LOCK_WAIT_S = 1.0
 _SUMMARY_CHARS = 120
@@ -186,7 +193,7 @@ class ArtefactStore:
             files=files,
             summary=summary or _summary(artefact),
         )
-        _write_manifest(folder / MANIFEST, manifest)
+        _write_manifest(folder, manifest)
         target = self.folder(manifest)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
@@ -202,11 +209,11 @@ def _summary(artefact: Artefact) -> str:
     return textwrap.shorten(text.split(". ")[0], _SUMMARY_CHARS, placeholder=" …")
 
 
-def _write_manifest(path: Path, manifest: Manifest) -> None:
-    temporary = path.with_suffix(".tmp")
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    temporary = folder / UNFINISHED_MANIFEST
     temporary.write_text(json.dumps(asdict(manifest), indent=1, default=str), encoding="utf-8")
     flush(temporary)
-    temporary.replace(path)
+    temporary.replace(folder / MANIFEST)
 
 
 def _read_manifest(path: Path) -> Manifest:

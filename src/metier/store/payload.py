@@ -17,6 +17,7 @@ from metier.artefacts.kinds import KINDS, Artefact
 from metier.errors import BadArtefact
 
 PAYLOAD = "payload.json"
+MANIFEST, UNFINISHED_MANIFEST = "manifest.json", "manifest.tmp"
 _READ_SIZE = 1 << 20
 
 
@@ -55,8 +56,10 @@ def read_payload(kind: str, folder: Path) -> Artefact:
 
 
 def payload_files(folder: Path) -> list[Path]:
-    """Every file below `folder`, sorted, without the manifest."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    """Every file below `folder`, sorted, without the manifest or what an interrupted run had written of it."""
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, UNFINISHED_MANIFEST)
+    )
 
 
 def digest(path: Path) -> str:
