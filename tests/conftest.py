@@ -1,4 +1,4 @@
-"""Fixtures for every test that needs a store: the same test on SQLite and on PostgreSQL."""
+"""A core for each test process; fixtures for every test that needs a store: the same test on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
