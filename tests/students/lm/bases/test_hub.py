@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.students.lm.hub import away, write_hub
 
 from metier.errors import BadInput, LicenceNotAccepted
+from metier.students.encoder.base_model import find_base_model
 from metier.students.lm.bases import find_base, licence_of, revision_of
 from metier.students.lm.bases.cache import read_base_file
 from metier.students.lm.vocabulary import read_facts
@@ -76,6 +78,29 @@ def test_a_revision_that_is_not_there_is_named(hub: Path, tmp_path: Path) -> Non
         find_base("hf:org/tiny@v2", cache=tmp_path / "cache")
     with pytest.raises(BadInput, match="'hf:org/tiny@' names no revision"):
         find_base("hf:org/tiny@", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        httpx2.ConnectError("no route to host"),
+        httpx2.RemoteProtocolError("peer closed connection"),
+        httpx2.ProxyError("403 Forbidden"),
+        OSError("Consistency check failed: file should be of size 100 but has size 7"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_connection_that_is_lost_on_the_way_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lost: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise lost
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(BadInput, match=rf"'hf:org/tiny' cannot be had from the hub.*: {lost}. Check the name"):
+        find_base("hf:org/tiny", cache=tmp_path)
+    with pytest.raises(BadInput, match=rf"'hf:org/tiny' cannot be had from the hub.*: {lost}. Check the name"):
+        find_base_model("hf:org/tiny")
 
 
 def test_a_hub_that_is_away_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,15 +11,16 @@ from typing import Any
 from metier.errors import BadInput
 from metier.progress import Progress, silent
 from metier.students.exports import sha256_of
+from metier.students.hub import PREFIX as HUB_PREFIX
+from metier.students.hub import fetch
 from metier.students.lm.bases.cache import cache_folder, cached, is_whole, read_base_file
 from metier.students.lm.bases.converting import convert_gguf
-from metier.students.lm.bases.folders import bring_in, check_folder, fetch, layout_digest, weights_digest
+from metier.students.lm.bases.folders import bring_in, check_folder, layout_digest, weights_digest
 from metier.students.lm.bases.gguf_files import read_head, read_licence
 from metier.students.lm.bases.licences import Licence, card_licence, known_licence, require_acceptance
 from metier.students.lm.bases.packaged import PACKAGED, assemble
 from metier.students.lm.parts import Base
 
-HUB_PREFIX = "hf:"
 _KEY_LENGTH = 16
 _CARD = ["README.md"]
 # Never pickled weights, never code.

@@ -1,4 +1,4 @@
-"""Bases that are in Hugging Face layout already: a local folder, or a name on the hub."""
+"""Bases that are in Hugging Face layout already: a folder of the user's or of the hub's cache."""
 
 from __future__ import annotations
 
@@ -28,31 +28,6 @@ _BESIDE = (
 )
 # Keys that make transformers load code from beside the weights.
 _CODE_KEYS = ("auto_map", "custom_pipelines")
-
-
-def fetch(name: str, patterns: list[str], revision: str | None = None) -> Path:
-    """The hub's snapshot of `name`, limited to files that match; the folder is named by its commit.
-
-    `revision` is a commit, tag or branch; None is the hub's main branch. Raises BadInput where it cannot be had.
-    """
-    asked = name if revision is None else f"{name}@{revision}"
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as problem:
-        raise MissingExtra("train", "Fetching a base model from the hub") from problem
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except GatedRepoError as problem:
-        raise BadInput(
-            f"'hf:{asked}' is open only to those who accepted its terms on the hub: open https://huggingface.co/{name}, "
-            "accept them, and log in with 'hf auth login'."
-        ) from problem
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as problem:
-        raise BadInput(
-            f"'hf:{asked}' cannot be had from the hub, nor from its cache: {_first_line(problem)}. Check the name, the "
-            "revision and the connection, or give a folder that holds the model."
-        ) from problem
 
 
 def check_folder(folder: Path) -> None:
@@ -127,7 +102,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise BadInput(f"{path} does not hold a JSON object.")
     return fields
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
