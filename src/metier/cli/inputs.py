@@ -16,6 +16,7 @@ from metier.errors import BadInput, NotFound
 
 InputFormat = Literal["auto", "text", "jsonl", "csv"]
 
+_MOST_SIGNS = 2**31 - 1
 _KEYS = ("input", "text", "query", "question", "prompt")
 
 
@@ -35,6 +36,8 @@ def opened(path: Path | None) -> Iterator[TextIO]:
         file = path.open(encoding="utf-8-sig", newline="")
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
     with file:
         yield file
 
@@ -85,6 +88,7 @@ def _of_json(line: str, name: str, number: int) -> str:
 
 
 def _csv(file: TextIO, name: str) -> Iterator[str]:
+    csv.field_size_limit(_MOST_SIGNS)  # the csv module's own is too low for a prompt
     reader = csv.DictReader(file)
     column = next((key for key in reader.fieldnames or () if key.strip().lower() in _KEYS), None)
     if column is None:
