@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import urllib.error
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +56,51 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
     path.write_bytes(b"not a model")
     with pytest.raises(GeneralistFailed, match="cannot load"):
         LocalGguf(path, "m").answer([Question("1", "x", LABELS)])
+
+
+@needs_model
+def test_a_size_that_the_memory_does_not_hold_is_a_message(monkeypatch):
+    import xllamacpp
+
+    def full(parameters):
+        raise MemoryError
+
+    monkeypatch.setattr(xllamacpp, "Server", full)
+    with pytest.raises(GeneralistFailed, match=r"context of 8,192 tokens: out of memory.*lower context_tokens"):
+        LocalGguf(_model(), "m").answer([Question("1", "x", LABELS)])
+
+
+@needs_model
+def test_a_model_that_refuses_every_prompt_ends_the_run_with_its_words(monkeypatch, tmp_path):
+    """Forty refusals are no answers that are wrong: the specialist beside them would look superior."""
+    monkeypatch.setattr(
+        "metier.generalists.gguf.labels_grammar", lambda labels: "root ::= (" if "odd" in labels else ""
+    )
+    asked = [Question(str(i), "x", ("odd",)) for i in range(50)]
+    generalist = LocalGguf(_model(), "smollm2", cache_path=tmp_path / "a.db", context_tokens=512, max_output_tokens=4)
+    with pytest.raises(GeneralistFailed, match=r"refused each of the first 40 prompts, the last with: \S+"):
+        generalist.answer(asked)
+    with pytest.raises(GeneralistFailed, match=r"refused each of the first 2 prompts"):
+        generalist.answer(asked[:2])
+    answers = generalist.answer([*asked[:2], Question("whole", "x", LABELS), *asked[2:]])
+    assert [answer.failure for answer in answers].count("rejected") == 50
+
+
+@needs_model
+def test_the_port_that_the_binding_opens_is_closed_to_others(monkeypatch):
+    import xllamacpp
+
+    opened, start = [], xllamacpp.Server
+
+    def kept(parameters):
+        opened.append(start(parameters))
+        return opened[-1]
+
+    monkeypatch.setattr(xllamacpp, "Server", kept)
+    LocalGguf(_model(), "smollm2", context_tokens=512, max_output_tokens=2).answer([Question("1", "x", LABELS)])
+    for path in ("/props", "/slots", "/v1/models/none"):
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(opened[0].listening_address + path, timeout=10)
 
 
 @needs_model

@@ -24,7 +24,8 @@ from metier.progress import Progress, silent
 
 CONTEXT_TOKENS = 8192
 MAX_TOKENS = 512
-_QUIET = -1
+# So many refused prompts, before a single one is answered, mean that the model takes none written like these.
+_HOPELESS_PROMPTS = 40
 # Of several samples the first is the model's best answer; the others are drawn at this temperature where none is given.
 _SAMPLING_TEMPERATURE = 0.8
 # For llama.cpp's constraint engine (llguidance): records on one line, since spaces and line breaks between the keys are
@@ -81,10 +82,17 @@ class LocalGguf:
             server = _load(self) if todo else None
             if todo:
                 self._warm_up(server, todo[0])
+            n_refused = 0
             for done, question in enumerate(todo, start=len(answers)):
                 progress(f"Asking {self.model}", done, len(questions))
-                answer = _answer(question, *_complete(server, self._request(question, messages[question.id])))
+                reply, latency_s = _complete(server, self._request(question, messages[question.id]))
+                answer = _answer(question, reply, latency_s)
                 answers[question.id] = answer
+                n_refused += reply.failure == "rejected"
+                if n_refused == len(answers) == min(_HOPELESS_PROMPTS, len(questions)):
+                    raise GeneralistFailed(
+                        f"{self.path}: llama.cpp refused each of the first {n_refused} prompts, the last with: {reply.said}"
+                    )
                 if answer.text is not None:
                     cache.keep(keys[question.id], self.model, answer)
         progress(f"Asking {self.model}", len(questions), len(questions))
@@ -183,7 +191,6 @@ def _load(settings: LocalGguf) -> Any:
         made.model.path = str(settings.path)
         made.n_ctx = settings.context_tokens
         made.n_parallel = 1
-        made.verbosity = _QUIET
         # Copies of earlier prompts would be made at every call and may fill gigabytes; the prefix stays without them.
         made.cache_ram_mib = 0
         made.cpuparams.n_threads = made.cpuparams_batch.n_threads = settings.n_threads
@@ -191,8 +198,13 @@ def _load(settings: LocalGguf) -> Any:
 
     try:
         return load_model(parameters)
-    except RuntimeError as error:
-        raise GeneralistFailed(f"{settings.path}: llama.cpp cannot load this file as a GGUF model: {error}") from error
+    except (RuntimeError, MemoryError) as error:
+        # llama.cpp does not say which of the two it is.
+        raise GeneralistFailed(
+            f"{settings.path}: llama.cpp cannot load this file as a GGUF model with a context of "
+            f"{settings.context_tokens:,} tokens: {str(error) or 'out of memory'}. Where the file is one, the context may "
+            "be too large for memory: lower context_tokens, or close other programs."
+        ) from error
 
 
 def _digest(path: Path) -> str:

@@ -290,7 +290,7 @@ class _Asking:
         if not self._hopeful and self._n_lost >= _HOPELESS_ATTEMPTS:
             raise GeneralistFailed(
                 f"{self._settings.name}: {self._n_lost} calls to {self._settings.server} failed and none succeeded, the "
-                f"last with {reply.failure!r}; check base_url and model"
+                f"last with {reply.failure!r}{f' ({reply.said})' if reply.said else ''}; check base_url and model"
             )
 
     async def _wait(self, attempt: int, reply: Reply) -> None:

@@ -17,6 +17,8 @@ _TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_err
 _TOO_LONG = re.compile(r"context (?:length|window|size)|maximum context|prompt is too long", re.IGNORECASE)
 _FORM_STATUS = frozenset({400, 422})
 _PASSING_STATUS = frozenset({408, 409, 425})
+# Signs of a server's words that are repeated.
+_MOST_SAID = 300
 _FATAL_STATUS = {
     401: "the server refused the key",
     402: "the account has no credit left",
@@ -28,7 +30,7 @@ _FATAL_STATUS = {
 class Reply:
     """Either `text` or `failure`. `passing`: asking again may help. `billed` False: the server charges nothing for it.
     `fatal` says why asking on, about anything, is pointless. `hit_limit`: the token limit ended the text. `bad_form`: the
-    server refuses the request as it was written, so that writing it otherwise may help."""
+    server refuses the request as it was written, so that writing it otherwise may help; `said` are its words for that."""
 
     text: str | None = None
     failure: FailureKind | None = None
@@ -40,6 +42,7 @@ class Reply:
     fatal: str = ""
     hit_limit: bool = False
     bad_form: bool = False
+    said: str = ""
 
     @property
     def final(self) -> bool:
@@ -71,7 +74,7 @@ def read_body(body: str) -> Reply:
 
 def read_status(status: int, code: str | None, message: str, wait_s: float | None, longest_wait_s: float) -> Reply:
     """Read a reply whose status is an error. `message` is the server's own, already free of secrets."""
-    said = f" (HTTP {status}: {message[:300]})"
+    said = f" (HTTP {status}: {message[:_MOST_SAID]})"
     if status in _FATAL_STATUS:
         return Reply(failure="rejected", billed=False, fatal=_FATAL_STATUS[status] + said)
     if status == 429:
@@ -87,7 +90,7 @@ def read_status(status: int, code: str | None, message: str, wait_s: float | Non
         return Reply(failure="refusal", billed=False)
     if (code is not None and code.lower() in _TOO_LONG_CODES) or _TOO_LONG.search(message):
         return Reply(failure="too long", billed=False)
-    return Reply(failure="rejected", billed=False, bad_form=status in _FORM_STATUS)
+    return Reply(failure="rejected", billed=False, bad_form=status in _FORM_STATUS, said=message[:_MOST_SAID])
 
 
 def _first(choices: object) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -339,6 +340,10 @@ def test_loading_is_quiet_and_failures_are_clear(
     (tmp_path / "broken.gguf").write_bytes(b"GGUF but not really")
     with pytest.raises(BadInput, match="cannot load"):
         LlamaEngine(tmp_path / "broken.gguf", n_context=128)
+    with monkeypatch.context() as full:
+        full.setattr("xllamacpp.Server", Mock(side_effect=MemoryError))
+        with pytest.raises(BadInput, match=r"128 tokens, 128 for each of 1 answers at a time: out of memory\. "):
+            LlamaEngine(tmp_path / "broken.gguf", n_context=128)
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "xllamacpp", None)
         with pytest.raises(MissingExtra, match=r"metier\[lm\]"):

@@ -15,7 +15,6 @@ from metier.errors import BadInput, MissingExtra
 from metier.llama_models import load_model
 from metier.machine import usable_cores
 
-_QUIET = -1
 _TIMEOUT_S = 60.0
 # What the server keeps of past prompts beside its slots is of no use to a specialist, whose prompts share one beginning.
 _NO_STORE_MIB = 0
@@ -134,10 +133,6 @@ def _load(path: Path, n_context: int, threads: int, parallel: int, adapters: Map
         made.model.path = str(path)
         made.n_ctx = n_context * parallel
         made.n_parallel = parallel
-        made.verbosity = _QUIET
-        made.api_keys = [key]
-        made.ui = False
-        made.endpoint_slots = False
         made.fit_params = False
         made.cache_ram_mib = _NO_STORE_MIB
         # The whole window of every layer is kept: prompts that begin alike, and the labels' forks, are not read anew.
@@ -152,13 +147,13 @@ def _load(path: Path, n_context: int, threads: int, parallel: int, adapters: Map
         return made
 
     try:
-        return load_model(parameters)
+        return load_model(parameters, key)
     except (RuntimeError, MemoryError) as error:
         # llama.cpp does not say which of the two it is.
         raise BadInput(
             f"{path}: llama.cpp cannot load this file as a GGUF model with a context of {n_context * parallel:,} tokens, "
-            f"{n_context:,} for each of {parallel} answers at a time: {error or 'out of memory'}. Where the file is one, "
-            "the context may be too large for memory: lower max_tokens or max_output_tokens, or close other programs."
+            f"{n_context:,} for each of {parallel} answers at a time: {str(error) or 'out of memory'}. Where the file is "
+            "one, the context may be too large for memory: lower max_tokens or max_output_tokens, or close other programs."
         ) from error
 
 
