@@ -15,6 +15,7 @@ from tests.students.lm.test_student import FIELDS, OPTIONS, base, cache, labelle
 from tests.students.lm.test_varying import SCHEMA, receipts
 
 from metier.artefacts.tasks import OutputKind
+from metier.errors import TrainingFailed
 from metier.progress import Progress, silent
 from metier.students import FitSummary, LabelledTexts, LmStudent, TaskSpec
 from metier.students.lm import building, refitting
@@ -162,6 +163,18 @@ def test_a_pass_that_the_memory_does_not_hold_leaves_the_model_before_it(base: s
     predictor = LmStudent().load(folder)
     assert len(predictor.predict_held_out(records(8, 1).inputs).labels) == 8
     predictor.close()
+
+
+def test_a_last_learning_that_found_no_memory_to_begin_with_is_done_by_the_same_command(
+    base: str, tmp_path: Path
+) -> None:
+    def full(description: str, done: int, total: int | None) -> None:
+        if description == "Learning from the tune split too":
+            raise MemoryError
+
+    with pytest.raises(TrainingFailed, match=r"Out of memory \(at: .*\): .*goes on from there"):
+        fit(base, tmp_path / "s", progress=full)
+    assert refitted(fit(base, tmp_path / "s")).startswith("8 tune examples were learnt from")
 
 
 def test_a_kill_in_the_last_learning_is_gone_on_from(base: str, tmp_path: Path) -> None:

@@ -81,16 +81,16 @@ class LastSaid:
 
 
 @contextmanager
-def enough_memory(said: LastSaid, error: type[TrainingFailed] = TrainingFailed) -> Iterator[None]:
-    """Raise `error` where memory does not suffice, with what was done last and what helps. Only what is whole is ever
-    written under its name, so the same call goes on from there."""
+def enough_memory(said: LastSaid) -> Iterator[None]:
+    """Raise TrainingFailed where memory does not suffice, with what was done last and what helps. Only what is whole is
+    ever written under its name, so the same call goes on from there."""
     try:
         yield
     except (RuntimeError, MemoryError, OSError, SafetensorError) as problem:
         if not is_out_of_memory(problem):
             raise
         told = str(problem).strip().partition("\n")[0] or type(problem).__name__
-        raise error(
+        raise TrainingFailed(
             f"Out of memory (at: {said.description}): {told}. What was done is kept: close other programs and give the "
             "same command again, and it goes on from there. Where that does not help, a smaller base, method 'lora', a "
             "lower max_tokens or fewer cores take less; with other options the training begins anew."

@@ -27,7 +27,7 @@ from metier.students.lm.tuning.lean import LeanEngine
 from metier.students.lm.tuning.loop import Material, Run, State
 from metier.students.lm.tuning.memory import LastSaid, enough_memory, give_back, peak_bytes, reset_peak
 from metier.students.lm.tuning.packs import answer_tokens, check
-from metier.students.lm.tuning.plan import PassFailed, Precision, SoftLabels, TuningPlan
+from metier.students.lm.tuning.plan import Precision, SoftLabels, TuningPlan
 from metier.students.lm.tuning.shapes import read_shape
 from metier.students.lm.tuning.workers import team
 
@@ -57,8 +57,8 @@ def tune(
     (see `launching`); under torchrun its processes do, and all give the same result.
 
     Raises BadInput on examples that cannot be learnt from, NotEnoughData without any, PassFailed where the loss stays no
-    number after three lower rates or memory does not suffice, TrainingFailed where the disk is full or a process was
-    killed.
+    number after three lower rates or memory does not hold one example, TrainingFailed where it does not suffice elsewhere,
+    the disk is full or a process was killed: the same call may then go on.
     """
     if not train:
         raise NotEnoughData("Tuning needs examples; the train split has none.")
@@ -73,7 +73,7 @@ def tune(
     check_all(folder, train, tune)
     give_back()
     said = LastSaid(progress, "Opening the model to tune")
-    with enough_memory(said, PassFailed):
+    with enough_memory(said):
         notes = _train(TuningJob(folder, Material(train, tune, soft), plan, work, full_recipe), count, said)
     give_back()
     tuned = _read_done(work, full_recipe)
