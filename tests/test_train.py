@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.students.trees.meters import Meters, make_readings
 
 from metier.artefacts.datasets import EXAMPLE_SCHEMA, REMOVED_SCHEMA, Dataset
 from metier.artefacts.tasks import OutputKind, Template, TemplateMessage
@@ -15,6 +16,7 @@ from metier.errors import BadInput, NotEnoughData
 from metier.students import STUDENTS
 from metier.students.lm.settings import LmSettings
 from metier.train import TrainSettings, labelled, ladder, task_of, train
+from metier.views import VIEWS
 
 SCHEMA = {"type": "object", "properties": {"total": {"type": "string"}}, "required": ["total"]}
 TEMPLATE = Template("t", (TemplateMessage("user", ("Read this: ", "")),), 9)
@@ -118,6 +120,21 @@ def test_a_label_task_is_trained_as_before(tmp_path: Path) -> None:
     assert (specialist.card.kind, specialist.card.language_model) == (OutputKind.LABEL, None)
     assert specialist.card.tune_accuracy.value == 1.0
     assert not math.isnan(specialist.card.tune_accuracy.low)
+
+
+def test_a_tune_split_that_the_view_cannot_read_has_no_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VIEWS, "meters", Meters())
+    read = make_readings(40, 0)
+    made = dataset(OutputKind.LABEL, [*read.labels, read.labels[0]])
+    splits = pl.Series("split", [*["train"] * 40, "tune"])
+    frame = made.examples.with_columns(pl.Series("input", [*read.inputs, "hello"]), splits)
+    made = replace(made, examples=frame, classes=tuple(sorted(set(read.labels))))
+    specialist = train(made, "trees", tmp_path / "w", TrainSettings(view="meters", curve_students=()), seed=0)
+    told = specialist.card.tune_accuracy
+    assert (specialist.card.n_tune, told.n, told.low, told.high) == (0, 0, 0.0, 1.0)
+    assert math.isnan(told.value)
 
 
 def test_rationales_go_with_their_examples() -> None:

@@ -286,7 +286,8 @@ def _rationales(frame: pl.DataFrame) -> tuple[str | None, ...] | None:
 
 
 def _card(dataset: Dataset, summary: FitSummary) -> Card:
-    n_right = round(summary.tune_accuracy * summary.n_tune)
+    # A view may have left nothing of the tune split: then no accuracy was measured.
+    n_right = round(summary.tune_accuracy * summary.n_tune) if summary.n_tune else 0
     interval = proportion([True] * n_right + [False] * (summary.n_tune - n_right))
     return Card(
         student=summary.student,

@@ -153,11 +153,11 @@ def view_examples(
     return Viewed(tuple(readings), tuple(classes), tuple(kept), tuple(notes))
 
 
-def need_readable(viewed: Viewed, view: View, n: int) -> None:
-    """Raise NotEnoughData where nothing is left to learn from."""
+def need_readable(viewed: Viewed, view: View, n: int, split: str = "train") -> None:
+    """Raise NotEnoughData where nothing is left of the `n` examples of a split."""
     if not viewed.readings:
         why = "; ".join(viewed.notes) or "there are none"
-        raise NotEnoughData(f"the view {view.name!r} gives none of {n:,} train examples to learn from: {why}")
+        raise NotEnoughData(f"the view {view.name!r} gives none of {n:,} {split} examples to learn from: {why}")
 
 
 def stored_view(use: ViewUse | None) -> dict[str, Any] | None:

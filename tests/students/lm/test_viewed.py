@@ -11,6 +11,7 @@ import pytest
 from tests.students.trees.meters import CLASSES, Meters, make_readings
 
 from metier.artefacts.tasks import OutputKind
+from metier.errors import NotEnoughData
 from metier.progress import silent
 from metier.students.base import LabelledTexts, TaskSpec
 from metier.students.confidence import ScoreModel
@@ -91,6 +92,13 @@ def test_examples_are_the_views_texts_and_classes() -> None:
     assert found.texts.groups == ("a", "b", "c", "d", "e")
     assert all(text.startswith("load ") for text in found.texts.inputs)
     assert [note[:16] for note in found.notes] == ["1 of 6 train exa"]
+
+
+@pytest.mark.parametrize("split", ["train", "tune"])
+def test_a_split_that_the_view_cannot_read_is_too_few_data(split: str) -> None:
+    texts = LabelledTexts(("hello", "bye"), ("calm", "leak"))
+    with pytest.raises(NotEnoughData, match=rf"gives none of 2 {split} examples to learn from: 2 of 2 {split}"):
+        read_texts(Meters(), OutputKind.LABEL, texts, split, silent)
 
 
 def test_outputs_that_are_no_labels_stay_as_they_are() -> None:

@@ -14,7 +14,7 @@ from metier.progress import Progress
 from metier.students.base import Answers, LabelledTexts
 from metier.students.confidence import ScoreModel
 from metier.students.lm.predictor import LmPredictor, drawn_labels
-from metier.students.viewing import UNREADABLE_OOD, label_of, offered, try_read, view_examples
+from metier.students.viewing import UNREADABLE_OOD, label_of, need_readable, offered, try_read, view_examples
 from metier.views import Reading, View
 
 
@@ -27,9 +27,11 @@ class ReadTexts:
 
 
 def read_texts(view: View, kind: OutputKind, texts: LabelledTexts, split: str, progress: Progress) -> ReadTexts:
-    """Examples through a view: its text where it writes one, and of a label task the class behind each label."""
+    """Examples through a view: its text where it writes one, and of a label task the class behind each label. Raises
+    NotEnoughData where none is left."""
     is_label = kind is OutputKind.LABEL
     viewed = view_examples(view, texts, split, progress, names_classes=is_label)
+    need_readable(viewed, view, len(texts), split)
     kept = texts.take(viewed.kept)
     read = tuple(map(_text, viewed.readings, kept.inputs))
     return ReadTexts(LabelledTexts(read, viewed.classes, kept.groups, kept.rationales), viewed.notes)
