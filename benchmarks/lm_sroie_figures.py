@@ -133,8 +133,11 @@ def _superior(what: str, comparison: Comparison | None) -> Target:
     reach = f"superior, p < {MOST_P}"
     if comparison is None:
         return Target(what, "no generalist at hand", reach, None)
-    p = comparison.p_superior_holm
-    figure = f"{comparison.wording}, {points(comparison.difference)}, p = {p:.2g}, n = {comparison.n}"
+    p, p_no_worse = comparison.p_superior_holm, comparison.p_non_inferior_holm
+    figure = (
+        f"{comparison.wording}, {points(comparison.difference)}, p = {p:.2g} (non-inferior: {p_no_worse:.2g}), "
+        f"n = {comparison.n}"
+    )
     return Target(what, figure, reach, comparison.verdict is Verdict.SUPERIOR and p < MOST_P)
 
 

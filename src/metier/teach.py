@@ -47,7 +47,7 @@ class TeachSettings(BaseModel):
         None,
         ge=0,
         le=2,
-        description="Temperature of several answers and of variations; not set means the server's own.",
+        description="Temperature of several answers and of variations; not set means the server's own, 0.8 with gguf.",
     )
     grounded: bool = Field(
         False, description="Keep a record only where every value that is no choice from a list occurs in the input."

@@ -93,7 +93,8 @@ def plan_of(settings: LmSettings, seed: int, is_varied: bool = False) -> TuningP
 
 
 def fitting_steps(plan: TuningPlan, material: Material) -> TuningPlan:
-    """The plan with steps that suit the train split: of a hundredth of it, but at least 4 examples and at most 32.
+    """The plan with steps that suit the train split: of a hundredth of it, but at least 4 examples and at most 32, and
+    never of more answer tokens than the plan says.
 
     The rate goes with the square root of a step's size, as suits Adam (Malladi et al., "On the SDEs and Scaling Rules for
     Adaptive Gradient Algorithms", NeurIPS 2022).

@@ -132,6 +132,7 @@ def _mend(builds: Sequence[tuple[str, Parity]]) -> str:
     else:
         ways.append("--quantisation offers no finer build than these.")
     ways.append(f"With more tune examples a lost answer weighs less: of {n:,} each is {100 / n:.1f} points.")
+    ways.append("With other options or examples the training begins anew.")
     return " ".join(ways)
 
 
