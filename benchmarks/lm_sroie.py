@@ -1,6 +1,6 @@
 """The whole product on receipts, as a user runs it: from the data to the report, beside a larger local generalist.
 
-    python benchmarks/lm_sroie.py --out lm-sroie.json [--base gemma3-270m] [--again] [--quick]
+    python benchmarks/lm_sroie.py --out lm-sroie.json [--base gemma3-270m] [--again] [--zero-shot] [--quick]
     python benchmarks/lm_sroie.py --out lm-sroie.json --project FOLDER     only read what a project has come to
 
 A project in bench-results/projects/lm-sroie: `python -m metier.labs sroie`, then metier import, audit, curate, train,
@@ -8,8 +8,8 @@ evaluate, calibrate, price and report, each a process of its own with the defaul
 unasked, and preference tuning, which is off. Stopped and started again, it goes on where it was; --again begins anew. The
 generalist is that of lm_generalist.py with its settings, zero-shot; it is asked before `evaluate`, into
 bench-results/lm-answers.db, so that its time stands apart. In the end the specialist's answers are paired with those that
-it gives with three worked examples, too. Where its model file is not at hand, there is no generalist and no comparison.
-All figures come from the project's artefacts.
+it gives with three worked examples, too (half an hour more; not with --zero-shot). Where its model file is not at hand,
+there is no generalist and no comparison. All figures come from the project's artefacts.
 """
 
 from __future__ import annotations
@@ -129,6 +129,9 @@ def main() -> None:
     parser.add_argument("--project", type=Path, help="read this project and run nothing")
     parser.add_argument("--again", action="store_true", help="forget the project that was run before")
     parser.add_argument(
+        "--zero-shot", action="store_true", help="the generalist without worked examples alone: half an hour less"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="24 receipts, the smallest base, one epoch, made-up generalist"
     )
     arguments = parser.parse_args()
@@ -139,7 +142,8 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
         run(folder, arguments.base, None if arguments.quick else lm_mentor.at_hand(), arguments.quick)
     found = lm_project.read_project(folder, TASK)
-    model, dataset = None if arguments.quick else lm_mentor.at_hand(), found.inputs.dataset
+    is_shown_examples = not (arguments.quick or arguments.zero_shot)
+    model, dataset = lm_mentor.at_hand() if is_shown_examples else None, found.inputs.dataset
     shots = None if model is None or dataset is None else beside(found, _answered(dataset, model, _SHOTS))
     arguments.out.write_text(json.dumps(figures(found, shots), indent=1))
     print(page(found, shots))

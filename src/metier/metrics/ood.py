@@ -8,11 +8,11 @@ Scores are out-of-distribution scores: higher means further outside. Outside is 
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # its stats and optimize take long to load: at their first use
 from numpy.typing import ArrayLike
 from scipy import special
 
-from metier.statistics.arrays import FloatArray, Groups, as_finite, group_codes, group_sums, in_unit_interval
+from metier.metrics.auroc import placements, placements_variance
+from metier.statistics.arrays import Groups, as_finite, group_codes, in_unit_interval
 from metier.statistics.intervals import Interval, normal_quantile, wilson
 
 _N_DRAWS = 5_000
@@ -77,13 +77,11 @@ def auroc(
     n_in, n_out = len(inside), len(outside)
     if not n_in or not n_out:
         raise ValueError(f"{n_in} scores inside and {n_out} outside; both sides need at least one")
-    ranks = scipy.stats.rankdata(np.concatenate([outside, inside]))
-    place_out = (ranks[:n_out] - scipy.stats.rankdata(outside)) / n_in
-    place_in = 1 - (ranks[n_out:] - scipy.stats.rankdata(inside)) / n_out
+    place_out, place_in = placements(inside, outside)
     area = float(place_out.mean())
     codes, n_units = _joint_codes(groups_in, groups_out, n_in, n_out)
     shares = np.concatenate([(place_out - area) / n_out, (place_in - area) / n_in])
-    variance = _group_variance(shares, codes, n_units, n_in, n_out)
+    variance = placements_variance(shares, codes, n_units, n_out)
     n = n_in + n_out
     if area in (0.0, 1.0) or variance == 0.0:
         small = min(len(set(codes[:n_out].tolist())), len(set(codes[n_out:].tolist())))
@@ -147,12 +145,3 @@ def _joint_codes(groups_in: Groups | None, groups_out: Groups | None, n_in: int,
             names += [("group", str(group)) for group in groups]
     table = {name: code for code, name in enumerate(dict.fromkeys(names))}
     return np.fromiter((table[name] for name in names), dtype=np.int64, count=len(names)), len(table)
-
-
-def _group_variance(shares: FloatArray, codes: np.ndarray, n_units: int, n_in: int, n_out: int) -> float:
-    """DeLong's variance; with groups, the same sum of squares over group totals (Obuchowski 1997)."""
-    if n_units == n_in + n_out:
-        outside, inside = shares[:n_out], shares[n_out:]
-        return float((outside**2).sum() * n_out / max(n_out - 1, 1) + (inside**2).sum() * n_in / max(n_in - 1, 1))
-    totals = group_sums(shares, codes, n_units)
-    return float((totals**2).sum() * n_units / max(n_units - 1, 1))

@@ -21,6 +21,7 @@ import scipy  # its stats and optimize take long to load: at their first use
 from scipy.special import expit
 
 from metier.artefacts.tasks import OutputKind
+from metier.metrics.auroc import auroc_difference
 from metier.students.base import FloatArray
 from metier.students.lm.parts import Generated
 
@@ -34,9 +35,9 @@ FEATURES = (
     "share of values that stand in the input",
 )
 AGREEMENT = "agreement of a second sample"
-# A second sample costs a second answer: it must rank mistakes better by this much (AUROC, out of fold) on a tune split
-# with so many mistakes and so many right answers that it can show.
-_GAIN, _LEAST = 0.02, 5
+# A second sample costs a second answer: it must rank mistakes better by this much (AUROC, out of fold), and be shown to
+# rank them better at all by the lower end of this interval, on a tune split with so many mistakes and right answers.
+_GAIN, _SHOWN, _LEAST = 0.02, 0.9, 5
 _FOLDS = 5
 # Precision of the Gaussian prior on the weights of the standardised features, around equal weights that sum to one.
 _PRIOR = 1.0
@@ -108,13 +109,17 @@ def fit_answer_score(features: FloatArray, right: BoolArray) -> AnswerScore:
     )
 
 
-def choose_answer_score(features: FloatArray, agreement: FloatArray | None, right: BoolArray) -> AnswerScore:
-    """The model without `agreement` (n,), or with it where that ranks the mistakes better out of fold."""
+def choose_answer_score(
+    features: FloatArray, agreement: FloatArray | None, right: BoolArray, groups: Sequence[str] | None = None
+) -> AnswerScore:
+    """The model without `agreement` (n,), or with it where that is shown to rank the mistakes better out of fold. Items of
+    `groups` (n,) may be alike."""
     if agreement is None or not agreement_is_measurable(right):
         return fit_answer_score(features, right)
     more = np.column_stack([features, agreement])
-    gains = auroc(out_of_fold(more, right), right) - auroc(out_of_fold(features, right), right)
-    return fit_answer_score(more if gains >= _GAIN else features, right)
+    scores = out_of_fold(more, right), out_of_fold(features, right)
+    gain = auroc_difference(*scores, right, groups=groups, level=_SHOWN)
+    return fit_answer_score(more if gain.estimate >= _GAIN and gain.lower > 0 else features, right)
 
 
 def agreement_is_measurable(right: BoolArray) -> bool:
@@ -130,15 +135,6 @@ def out_of_fold(features: FloatArray, right: BoolArray) -> FloatArray:
         model = fit_answer_score(features[fold != held], right[fold != held])
         scores[fold == held] = model.scores(features[fold == held])
     return scores
-
-
-def auroc(scores: FloatArray, right: BoolArray) -> float:
-    """P(a right answer scores higher than a wrong one) + half the ties; NaN where there is only one kind."""
-    n_right, n_wrong = int(right.sum()), int((~right).sum())
-    if not n_right or not n_wrong:
-        return float("nan")
-    above = float(scipy.stats.rankdata(scores)[right].sum()) - n_right * (n_right + 1) / 2
-    return above / (n_right * n_wrong)
 
 
 def value_spans(text: str) -> list[tuple[int, int]]:

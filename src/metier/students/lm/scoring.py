@@ -110,7 +110,9 @@ def _fit(job: Job, asking: Asking, engine: LlamaEngine, served: str, foreignness
         features = features_of(job.task.kind, written, read, foreign)
         if job.settings.agreement == "auto" and agreement_is_measurable(right[whole]):
             second = asking.second_opinion(engine, inputs, read)
-        score = choose_answer_score(features[whole], None if second is None else second.agree[whole], right[whole])
+        agree = None if second is None else second.agree[whole]
+        groups = None if job.tune.groups is None else [job.tune.groups[place] for place in np.flatnonzero(whole)]
+        score = choose_answer_score(features[whole], agree, right[whole], groups)
     predictor = LmPredictor(job.classes, asking, engine, foreignness, score)
     write_held_out(scoring_path(job, HELD_OUT_FILE), inputs, predictor.judged(inputs, written, second))
     job.progress("Scoring answers", len(inputs), len(inputs))
