@@ -11,8 +11,7 @@ from typing import Any
 from metier.errors import BadInput
 from metier.progress import Progress, silent
 from metier.students.exports import sha256_of
-from metier.students.hub import PREFIX as HUB_PREFIX
-from metier.students.hub import fetch
+from metier.students.hub import PREFIX, fetch
 from metier.students.lm.bases.cache import cache_folder, cached, is_whole, read_base_file
 from metier.students.lm.bases.converting import convert_gguf
 from metier.students.lm.bases.folders import bring_in, check_folder, layout_digest, weights_digest
@@ -37,7 +36,7 @@ def find_base(
     cannot be tuned. A kill leaves nothing half made, and processes that want the same base wait for one another.
     """
     cache = cache or cache_folder()
-    if source.startswith(HUB_PREFIX):
+    if source.startswith(PREFIX):
         return _hub(source, cache, accepted, progress)
     licence = licence_of(source)
     require_acceptance(licence, source, accepted, cache)
@@ -58,7 +57,7 @@ def licence_of(source: str) -> Licence:
     """
     if source in PACKAGED:
         return known_licence(PACKAGED[source].licence, source)
-    if source.startswith(HUB_PREFIX):
+    if source.startswith(PREFIX):
         return _licence_in(_card_folder(source), source)
     path = Path(source).expanduser()
     if path.is_dir():
@@ -78,12 +77,12 @@ def licence_of(source: str) -> Licence:
 def revision_of(source: str) -> str:
     """The commit (40 hexadecimal digits) that a base on the hub is taken from now, or offline the one in the hub's cache;
     "" for a base from elsewhere. Raises BadInput where it cannot be had."""
-    return _card_folder(source).name if source.startswith(HUB_PREFIX) else ""
+    return _card_folder(source).name if source.startswith(PREFIX) else ""
 
 
 def hub_name(source: str) -> tuple[str, str | None]:
     """Name and revision in `hf:org/name@revision`; None where none is asked for. Raises BadInput for an empty one."""
-    name, at, revision = source.removeprefix(HUB_PREFIX).partition("@")
+    name, at, revision = source.removeprefix(PREFIX).partition("@")
     if at and not revision:
         raise BadInput(
             f"'{source}' names no revision after the @: give a commit, a tag or a branch, or leave out the @."
