@@ -48,11 +48,13 @@ class Writer:
     batches: list[int] = field(default_factory=list)
     classes_: tuple[str, ...] = ()
     closed: list[bool] = field(default_factory=list)
+    loaded_with: list[int] = field(default_factory=list)
 
     def close(self) -> None:
         self.closed.append(True)
 
     def load(self, folder: Path, threads: int = 1) -> Writer:
+        self.loaded_with.append(threads)
         return self
 
     def predict(self, inputs: Sequence[str]) -> Answers:

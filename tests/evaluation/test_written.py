@@ -18,11 +18,23 @@ from metier.artefacts.specialists import Specialist
 from metier.artefacts.tasks import OutputKind
 from metier.errors import BadInput
 from metier.evaluate import EvaluateSettings, evaluate
+from metier.evaluation.asking import loaded
 from metier.evaluation.reading import reader_of
 from metier.store.payload import PAYLOAD, read_payload, write_payload
 
 SETTINGS = EvaluateSettings(n_latency=12, n_resamples=400, core_usd_per_hour=36.0)
 Make = Callable[..., Specialist]
+
+
+def test_what_writes_is_given_the_cores_that_its_latency_and_price_are_said_to_take(
+    kit: SimpleNamespace, specialist: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their number: zero would be those that the load average of a minute calls idle."""
+    monkeypatch.setattr("metier.evaluation.asking.usable_cores", lambda: 7)
+    writer = kit.Writer({})
+    with loaded(specialist(OutputKind.FIELDS, writer)):
+        assert (writer.loaded_with, writer.closed) == ([7], [])
+    assert writer.closed == [True]
 
 
 def receipt(k: int) -> tuple[str, dict[str, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.artefacts.specialists import Specialist
+from metier.machine import usable_cores
 from metier.progress import Progress
 from metier.students import STUDENTS, Answers, Predictor
 
@@ -30,9 +31,11 @@ SINGLE_THREAD = "one answer at a time, one thread, loaded and warm, in this proc
 @contextmanager
 def loaded(specialist: Specialist) -> Iterator[Predictor]:
     """The specialist in its exported form, freed at the end. What writes has all cores, as when it is served; others have
-    one."""
+    one. They are counted out: left to itself, what writes takes those that the load average calls idle, which a generalist
+    that has just ended still keeps busy."""
     student = STUDENTS[specialist.card.student]
-    predictor = student.load(specialist.folder, threads=0) if writes(specialist) else student.load(specialist.folder)
+    threads = usable_cores() if writes(specialist) else 1
+    predictor = student.load(specialist.folder, threads=threads)
     try:
         yield predictor
     finally:
