@@ -19,6 +19,7 @@ from metier.students.lm.scores import (
     answer_features,
     choose_answer_score,
     fit_answer_score,
+    out_of_fold,
     value_spans,
 )
 
@@ -154,6 +155,21 @@ def test_groups_of_likes_are_heeded() -> None:
     copies = np.tile(x, (9, 1)), np.tile(agreement, 9), np.tile(right, 9)
     assert choose_answer_score(*copies).uses_agreement
     assert not choose_answer_score(*copies, names).uses_agreement
+
+
+def test_a_score_out_of_fold_has_seen_none_of_its_group() -> None:
+    """Two groups, so two folds: each is scored by the model of the other."""
+    x, right = features(30, 4)
+    groups = np.array([0, 1, 1] * 10)
+    scores = out_of_fold(x, right, groups)
+    for held in (0, 1):
+        model = fit_answer_score(x[groups != held], right[groups != held])
+        assert scores[groups == held] == pytest.approx(model.scores(x[groups == held]))
+
+
+def test_a_single_group_shows_nothing() -> None:
+    x, right = features(30, 4)
+    assert not choose_answer_score(x, right.astype(float), right, ["one"] * 30).uses_agreement
 
 
 def test_the_formula_is_the_one_stated() -> None:

@@ -22,6 +22,7 @@ from scipy.special import expit
 
 from metier.artefacts.tasks import OutputKind
 from metier.metrics.auroc import auroc_difference
+from metier.statistics.arrays import IntArray, group_codes
 from metier.students.base import FloatArray
 from metier.students.lm.parts import Generated
 
@@ -113,12 +114,13 @@ def choose_answer_score(
     features: FloatArray, agreement: FloatArray | None, right: BoolArray, groups: Sequence[str] | None = None
 ) -> AnswerScore:
     """The model without `agreement` (n,), or with it where that is shown to rank the mistakes better out of fold. Items of
-    `groups` (n,) may be alike."""
-    if agreement is None or not agreement_is_measurable(right):
+    `groups` (n,) may be alike; of a single group nothing can be shown."""
+    codes, n_groups = group_codes(groups, len(right))
+    if agreement is None or n_groups < 2 or not agreement_is_measurable(right):
         return fit_answer_score(features, right)
     more = np.column_stack([features, agreement])
-    scores = out_of_fold(more, right), out_of_fold(features, right)
-    gain = auroc_difference(*scores, right, groups=groups, level=_SHOWN)
+    scores = out_of_fold(more, right, codes), out_of_fold(features, right, codes)
+    gain = auroc_difference(*scores, right, groups=codes, level=_SHOWN)
     return fit_answer_score(more if gain.estimate >= _GAIN and gain.lower > 0 else features, right)
 
 
@@ -127,13 +129,14 @@ def agreement_is_measurable(right: BoolArray) -> bool:
     return min(int(right.sum()), int((~right).sum())) >= _LEAST
 
 
-def out_of_fold(features: FloatArray, right: BoolArray) -> FloatArray:
-    """(n,) scores of every answer by a model that was fitted without it."""
+def out_of_fold(features: FloatArray, right: BoolArray, groups: IntArray) -> FloatArray:
+    """(n,) scores of every answer by a model that was fitted without any of its group in `groups` (n,), of two or more."""
+    from sklearn.model_selection import GroupKFold  # it takes long to load
+
     scores = np.empty(len(right))
-    fold = np.arange(len(right)) % _FOLDS
-    for held in range(_FOLDS):
-        model = fit_answer_score(features[fold != held], right[fold != held])
-        scores[fold == held] = model.scores(features[fold == held])
+    folds = GroupKFold(min(_FOLDS, len(np.unique(groups))))
+    for others, held in folds.split(features, groups=groups):
+        scores[held] = fit_answer_score(features[others], right[others]).scores(features[held])
     return scores
 
 
