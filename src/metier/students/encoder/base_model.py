@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.errors import BadInput, MissingExtra
-from metier.students.hub import PREFIX, fetch
+from metier.students.hub import PREFIX, fetch, hub_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,11 +24,13 @@ _LICENCES = {_BUNDLED_NAME: "apache-2.0"}
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A folder in Hugging Face layout: config.json, tokenizer.json and weights in safetensors."""
+    """A folder in Hugging Face layout: config.json, tokenizer.json and weights in safetensors; `revision` is its commit on
+    the hub ("" for one from elsewhere)."""
 
     name: str
     licence: str
     folder: Path
+    revision: str = ""
 
     @property
     def tokenizer_path(self) -> Path:
@@ -47,20 +49,23 @@ class BaseModel:
 
 
 def find_base_model(name: str) -> BaseModel:
-    """`minilm` (bundled in a package), `hf:org/name` (the hub's cache or a download), or a folder.
+    """`minilm` (bundled in a package), `hf:org/name` or `hf:org/name@revision` (the hub's cache or a download), or a
+    folder.
 
     Raises MissingExtra without the package, BadInput where the folder is not of the expected layout.
     """
     if name == BUNDLED:
         found = BaseModel(_BUNDLED_NAME, _LICENCES[_BUNDLED_NAME], _bundled_folder())
     elif name.startswith(PREFIX):
-        hub_name = name.removeprefix(PREFIX)
-        folder = fetch(hub_name, _WANTED)
-        found = BaseModel(hub_name, _licence(folder), folder)
+        named, revision = hub_name(name)
+        folder = fetch(named, _WANTED, revision)
+        found = BaseModel(named, _licence(folder), folder, folder.name)
     else:
         folder = Path(name)
         if not folder.is_dir():
-            raise BadInput(f"base_model is {name!r}: give {BUNDLED!r}, 'hf:org/name', or a folder that exists.")
+            raise BadInput(
+                f"base_model is {name!r}: give {BUNDLED!r}, 'hf:org/name', 'hf:org/name@revision', or a folder that exists."
+            )
         found = BaseModel(folder.name, _licence(folder), folder)
     _check(found)
     return found

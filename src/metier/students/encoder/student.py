@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from metier.students.encoder.base_model import BaseModel
     from metier.students.encoder.training import Material, Trained
 
-# base_model: "minilm" (bundled), "hf:org/name" or a folder. precision: "auto" (int8 if the tune split allows), "int8",
-# "float32". rate and head_rate: AdamW's, at the top of the schedule; layer_decay multiplies the rate once a layer down.
-# scale: the inverse temperature of the cosine head. patience: epochs without progress before an early stop (0: never).
+# base_model: "minilm" (bundled), "hf:org/name[@revision]" or a folder. precision: "auto" (int8 if the tune split allows),
+# "int8", "float32". rate and head_rate: AdamW's, at the top of the schedule; layer_decay multiplies the rate once a layer
+# down. scale: the inverse temperature of the cosine head. patience: epochs without progress before an early stop (0:
+# never).
 # threads: cores used in training (0: all); sums in another order make another result, so it is part of the recipe.
 DEFAULTS: dict[str, Option] = {
     "base_model": "minilm",
@@ -211,7 +212,10 @@ def _fit(
         precision_reason=exported.reason,
         size_bytes=0,
         versions=versions_of(_PACKAGES),
-        notes=(f"the weights of epoch {trained.best_epoch} of {len(trained.curve)} are kept: best on the tune split",),
+        notes=(
+            f"the weights of epoch {trained.best_epoch} of {len(trained.curve)} are kept: best on the tune split",
+            *((f"the base model is that of commit {base.revision} of the hub",) if base.revision else ()),
+        ),
     )
     more = {"scale": chosen["scale"], "max_tokens": prepared.max_tokens, "score_model": asdict(model)}
     summary = write_meta(folder, FILES, recipe, summary, **more)

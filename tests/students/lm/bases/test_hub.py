@@ -103,6 +103,14 @@ def test_a_connection_that_is_lost_on_the_way_is_said_to_be(
         find_base_model("hf:org/tiny")
 
 
+def test_an_encoder_too_is_taken_from_the_commit_that_is_asked_for(hub: Path) -> None:
+    newest, pinned = find_base_model("hf:org/tiny"), find_base_model("hf:org/tiny@v1")
+    assert (newest.name, newest.licence, newest.revision) == ("org/tiny", "llama3.2", NEW)
+    assert (pinned.name, pinned.licence, pinned.revision) == ("org/tiny", "mit", OLD)
+    with pytest.raises(BadInput, match="'hf:org/tiny@' names no revision"):
+        find_base_model("hf:org/tiny@")
+
+
 def test_a_hub_that_is_away_is_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     away(monkeypatch, tmp_path / "hub")
     with pytest.raises(BadInput, match="'hf:org/none' cannot be had from the hub, nor from its cache"):

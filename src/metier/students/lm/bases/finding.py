@@ -11,7 +11,7 @@ from typing import Any
 from metier.errors import BadInput
 from metier.progress import Progress, silent
 from metier.students.exports import sha256_of
-from metier.students.hub import PREFIX, fetch
+from metier.students.hub import PREFIX, fetch, hub_name
 from metier.students.lm.bases.cache import cache_folder, cached, is_whole, read_base_file
 from metier.students.lm.bases.converting import convert_gguf
 from metier.students.lm.bases.folders import bring_in, check_folder, layout_digest, weights_digest
@@ -78,16 +78,6 @@ def revision_of(source: str) -> str:
     """The commit (40 hexadecimal digits) that a base on the hub is taken from now, or offline the one in the hub's cache;
     "" for a base from elsewhere. Raises BadInput where it cannot be had."""
     return _card_folder(source).name if source.startswith(PREFIX) else ""
-
-
-def hub_name(source: str) -> tuple[str, str | None]:
-    """Name and revision in `hf:org/name@revision`; None where none is asked for. Raises BadInput for an empty one."""
-    name, at, revision = source.removeprefix(PREFIX).partition("@")
-    if at and not revision:
-        raise BadInput(
-            f"'{source}' names no revision after the @: give a commit, a tag or a branch, or leave out the @."
-        )
-    return name, revision or None
 
 
 @lru_cache(maxsize=16)
