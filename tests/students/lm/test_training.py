@@ -60,7 +60,7 @@ def test_processes_do_the_same_work_in_another_way() -> None:
 
 def test_variants_are_read_in_more_passes_unless_a_number_is_asked_for() -> None:
     assert plan_of(LmSettings(), 0).epochs == 3
-    assert plan_of(LmSettings(), 0, is_varied=True).epochs == 4
+    assert plan_of(LmSettings(), 0, is_varied=True).epochs == 6
     assert plan_of(LmSettings(epochs=2), 0, is_varied=True).epochs == 2
 
 
