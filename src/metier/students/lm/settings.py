@@ -119,7 +119,8 @@ class LmSettings(BaseModel):
     )
     agreement: Literal["auto", "off"] = Field(
         "auto",
-        description="Ask for a second sample of every answer, at twice the price, where that ranks mistakes better.",
+        description="Ask for a second sample of every answer, at twice the price, where the tune split shows that it ranks "
+        "mistakes better.",
     )
 
     def models(self) -> tuple[tuple[str, str], ...]:
