@@ -228,7 +228,7 @@ def test_bad_calls_say_what_is_wrong(
         fit(precision="int4")
     with pytest.raises(BadInput, match="rate is -1"):
         fit(rate=-1)
-    with pytest.raises(BadInput, match="give 'minilm', 'hf:org/name', or a folder"):
+    with pytest.raises(BadInput, match="give 'minilm', 'hf:org/name', 'hf:org/name@revision', or a folder"):
         fit(base_model="no/such/folder")
     with pytest.raises(NotEnoughData, match="only 'a'"):
         fit(LabelledTexts(("x",), ("a",)), base_model=str(tiny_base))
